@@ -1,0 +1,1 @@
+"""Everything that runs on Google Cloud: deciding is pure, acting happens in `adapters`."""

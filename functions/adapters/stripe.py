@@ -1,0 +1,91 @@
+"""Stripe's API through its official client, as plain JSON and with retries that are said out loud."""
+
+import json
+import random
+from typing import Any
+from urllib.parse import quote
+
+import stripe
+
+from functions.clock import Clock
+from functions.effects import Fetch, Json
+from functions.errors import Permanent, Retry
+from functions.stripe_events import StripeEvent
+
+TIMEOUT_SECONDS = 10
+#: After a timeout, a dropped connection, a 5xx or a 409. The client itself retries nothing unless told.
+MAX_RETRIES = 2
+_PATHS = {
+    "customer": "/v1/customers/{id}",
+    "checkout.session": "/v1/checkout/sessions/{id}",
+    "line_items": "/v1/checkout/sessions/{id}/line_items",
+    "charge": "/v1/charges/{id}",
+    "refund": "/v1/refunds/{id}",
+    "dispute": "/v1/disputes/{id}",
+}
+_PAGE = 100
+
+
+class StripeApi:
+    """`functions.subscriber.Stripe` on the official client.
+
+    Raw responses, because the client's objects hold Decimals where webhooks have JSON: a fetched object and a
+    delivered one read the same. `base` None is api.stripe.com.
+    """
+
+    def __init__(self, api_key: str, base: str | None, clock: Clock) -> None:
+        self._clock = clock
+        self._client = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": base} if base else {},
+            max_network_retries=MAX_RETRIES,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+        )
+
+    def fetch(self, request: Fetch, event: StripeEvent) -> Json:
+        """An object as it is now, of the account the event came from; for `line_items`, every page in one list.
+
+        Raises Retry where Stripe may answer later, Permanent where it never will.
+        """
+        path = _PATHS[request.kind].format(id=quote(request.id, safe=""))
+        if request.kind != "line_items":
+            return self._get(path, {}, event)
+        lines: list[Json] = []
+        while True:
+            page = self._get(path, {"limit": _PAGE} | ({"starting_after": lines[-1]["id"]} if lines else {}), event)
+            lines += page["data"]
+            if not page["has_more"]:
+                return {"object": "list", "data": lines}
+
+    def _get(self, path: str, parameters: dict[str, Any], event: StripeEvent) -> Json:
+        options: dict[str, Any] = {"stripe_context" if event.is_thin else "stripe_account": event.account or None}
+        attempt = 0
+        while True:
+            try:
+                response = self._client.raw_request(
+                    "get", path, **parameters, **{name: value for name, value in options.items() if value}
+                )
+            except stripe.RateLimitError as error:
+                # The client leaves 429 alone. A short pause, then Pub/Sub's longer one.
+                if attempt == MAX_RETRIES or _header(error, "stripe-should-retry") == "false":
+                    raise Retry("Stripe limits our rate") from error
+                self._clock.sleep(2**attempt * random.uniform(0.25, 0.75))  # noqa: S311 spreads load, keeps no secret
+                attempt += 1
+            except (stripe.APIConnectionError, stripe.AuthenticationError, stripe.PermissionError) as error:
+                # A wrong or too narrow key is mended by an operator, and the event then succeeds.
+                raise Retry(f"Stripe: {type(error).__name__} for GET {path}") from error
+            except stripe.InvalidRequestError as error:
+                raise Permanent(
+                    f"Stripe has nothing at GET {path} ({error.code}): is STRIPE_API_KEY of the account and mode that "
+                    "sent the event?"
+                ) from error
+            except stripe.StripeError as error:
+                raise Retry(f"Stripe answered {error.http_status} to GET {path}") from error
+            else:
+                answer: Json = json.loads(response.body)
+                return answer
+
+
+def _header(error: stripe.StripeError, name: str) -> str | None:
+    value: str | None = (error.headers or {}).get(name)
+    return value

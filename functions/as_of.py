@@ -1,0 +1,49 @@
+"""Time and order: what an incoming event may do to a document that mirrors a Stripe object.
+
+Stripe neither orders events nor delivers them once, and `created` has whole seconds. Each mirrored document (or each
+mirrored part of one) keeps `as_of`, the `created` of the newest event it reflects in epoch seconds, and
+`as_of_events`, every event id it has seen of that second.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from functions.stripe_events import StripeEvent
+
+
+class Verdict(Enum):
+    """What to do with an event, given what is stored."""
+
+    APPLY = "its payload is the newest there is"
+    FETCH = "its payload does not settle the state: fetch the object between the read and the commit"
+    DUPLICATE = "already reflected"
+    STALE = "something newer is stored"
+
+
+def judge(event: StripeEvent, stored: Mapping[str, Any] | None) -> Verdict:
+    """Compare an event with a mirrored document (or part), which is None or lacks `as_of` where nothing is known.
+
+    A tie within one second cannot be ordered by what the events say, so the object is fetched: dropping ties would
+    lose `incomplete → active`, which happens within one second in real accounts. Thin notifications carry no data.
+    """
+    as_of = (stored or {}).get("as_of")
+    if stored is not None and as_of is not None:
+        if event.identity in stored.get("as_of_events", ()):
+            return Verdict.DUPLICATE
+        if event.created < as_of:
+            return Verdict.STALE
+        if event.created == as_of:
+            return Verdict.FETCH
+    return Verdict.FETCH if event.is_thin else Verdict.APPLY
+
+
+def stamp(event: StripeEvent, stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The `as_of` and `as_of_events` of a document after this event was taken into it. Never moves back."""
+    as_of = (stored or {}).get("as_of")
+    seen = [] if stored is None else list(stored.get("as_of_events", ()))
+    if as_of is None or event.created > as_of:
+        return {"as_of": event.created, "as_of_events": [event.identity]}
+    if event.created == as_of:
+        return {"as_of": as_of, "as_of_events": sorted({*seen, event.identity})}
+    return {"as_of": as_of, "as_of_events": seen}

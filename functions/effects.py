@@ -1,0 +1,93 @@
+"""What a reaction may ask for and what it may decide, as frozen data.
+
+A reaction is a generator. It yields `Read` and `Fetch` requests, is sent the answers, and returns a `Decision`; it
+never sees a client. The same generator therefore runs against Firestore in the cloud and against a dict in a test.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Json = dict[str, Any]
+Fields = Mapping[str, Any]
+#: Firestore path -> the document's fields, or None where there is no such document.
+Documents = Mapping[str, Json | None]
+
+#: What became of one event in one function.
+Outcome = Literal["applied", "duplicate", "stale", "ignored", "parked", "retry"]
+
+#: What can be fetched from Stripe, named by Stripe's `object`; `line_items` is every line of a Checkout Session.
+Kind = Literal["customer", "checkout.session", "line_items", "charge", "refund", "dispute"]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read these documents in one batch. Answered with `Documents`."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch an object from Stripe as it is now. Answered with its JSON in the SDK's pinned API version."""
+
+    kind: Kind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a document. It must have been read as missing, so that a commit cannot fail over it twice."""
+
+    path: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Make the whole document equal to these fields, whether it exists or not."""
+
+    path: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Set these top-level fields and leave the others: for documents several functions own together."""
+
+    path: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a document; nothing happens where there is none."""
+
+    path: str
+
+
+Effect = Create | Put | Merge | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of the event, why, and everything to be committed for it at once."""
+
+    outcome: Outcome
+    effects: tuple[Effect, ...] = ()
+    reason: str = ""
+
+
+Reaction = Generator[Read | Fetch, Any, Decision]
+
+
+def read(*paths: str) -> Generator[Read | Fetch, Any, Documents]:
+    """`documents = yield from read(...)`, typed."""
+    documents: Documents = yield Read(paths)
+    return documents
+
+
+def fetch(kind: Kind, object_id: str) -> Generator[Read | Fetch, Any, Json]:
+    """`customer = yield from fetch("customer", "cus_…")`, typed."""
+    answer: Json = yield Fetch(kind, object_id)
+    return answer

@@ -1,0 +1,21 @@
+"""The exceptions of the system. Each says by its class what must happen to the event."""
+
+
+class SettingsError(Exception):
+    """A setting is missing or malformed: the function must not start. The message names every such variable."""
+
+
+class Permanent(Exception):
+    """The event can never succeed as it is. It is parked with this reason and acknowledged."""
+
+
+class Malformed(Permanent):
+    """Stripe's data lacks something a decision needs, or has it in an impossible form."""
+
+
+class Retry(Exception):
+    """Something outside failed for now: raise, so that Pub/Sub delivers the event again with backoff."""
+
+
+class Conflict(Exception):
+    """A document changed between the read and the commit: read again, decide again."""

@@ -1,0 +1,82 @@
+"""Where every document lives. The only place that builds Firestore paths from what people typed."""
+
+import hashlib
+import unicodedata
+
+#: Firestore refuses longer document ids (1,500 bytes of UTF-8); what is longer keeps its start and gets a digest.
+_MAX_ID_BYTES = 1_500
+_ESCAPED = {"/": "%2F", "%": "%25"}
+
+
+def document_id(text: str) -> str:
+    """A document id that equals `text` wherever Firestore allows it, and is unique for each text.
+
+    Firestore forbids `/`, `.`, `..`, ids of the form `__.*__` and more than 1,500 bytes
+    (https://cloud.google.com/firestore/quotas#collections_documents_and_fields). Control characters are escaped too,
+    so that an id is always one readable line.
+    """
+    escaped = "".join(
+        _ESCAPED.get(c) or ("".join(f"%{b:02X}" for b in c.encode()) if unicodedata.category(c) == "Cc" else c)
+        for c in text.encode("utf-8", "replace").decode()
+    )
+    if not escaped.strip("."):
+        escaped = escaped.replace(".", "%2E")
+    if escaped.startswith("__") and escaped.endswith("__"):
+        escaped = "%5F" + escaped[1:]
+    if len(encoded := escaped.encode()) > _MAX_ID_BYTES:
+        start = encoded[: _MAX_ID_BYTES - 70].decode("utf-8", "ignore")
+        escaped = f"{start}%~{hashlib.sha256(encoded).hexdigest()}"
+    return escaped or "%"
+
+
+def normalise_email(email: str | None) -> str | None:
+    """The form under which an address is indexed: NFKC, lower case, trimmed. None where nothing is left."""
+    return unicodedata.normalize("NFKC", email or "").strip().lower().strip() or None
+
+
+def guest_customer(email: str | None, user_id: str | None, session: str) -> str:
+    """The pseudo customer of a Checkout Session without a Customer.
+
+    One per address, and one per address and user where the session names a user: an address typed at a guest
+    checkout is not verified, so a stranger who types mine and names their own user id must not come to own my orders
+    (docs/decisions/0004-guests.md). A session without any address is its own guest.
+    """
+    address = normalise_email(email)
+    identity = f"{address}\0{user_id or ''}" if address else f"session\0{session}"
+    return f"guest_{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+
+
+def customer(customer_id: str) -> str:
+    """`customers/{customer}`: one Stripe Customer, or one guest."""
+    return f"customers/{document_id(customer_id)}"
+
+
+def order(customer_id: str, session: str) -> str:
+    """`customers/{customer}/orders/{cs_…}`: one Checkout Session."""
+    return f"{customer(customer_id)}/orders/{document_id(session)}"
+
+
+def index_of_email(email: str | None) -> tuple[str, ...]:
+    """`customer_index/email:{normalised}`: from an address to its customers. Empty where there is no address."""
+    address = normalise_email(email)
+    return (f"customer_index/{document_id(f'email:{address}')}",) if address else ()
+
+
+def index_of_user(user_id: str | None) -> tuple[str, ...]:
+    """`customer_index/user:{id}`: from a user to their customers. Empty where there is no user."""
+    return (f"customer_index/{document_id(f'user:{user_id}')}",) if user_id else ()
+
+
+def user(user_id: str) -> str:
+    """`users/{user}`: the same for the user's own eyes."""
+    return f"users/{document_id(user_id)}"
+
+
+def payment(payment_intent: str) -> str:
+    """`payments/{pi_…}`: joins refunds and disputes to orders, whichever arrives first."""
+    return f"payments/{document_id(payment_intent)}"
+
+
+def parked_event(event_id: str, function: str) -> str:
+    """`parked_events/{event}_{function}`: an event that could not be processed there."""
+    return f"parked_events/{document_id(f'{event_id}_{function}')}"

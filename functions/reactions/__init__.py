@@ -1,0 +1,1 @@
+"""Reactions to Stripe's events, one file per concern: pure generators from an event to effects."""

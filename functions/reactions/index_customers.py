@@ -1,0 +1,131 @@
+"""Keeps `customers/{c}`, the index from emails and users to customers, and each user's own list of customers."""
+
+from functions import paths
+from functions.as_of import Verdict, judge, stamp
+from functions.customer_index import keys_to_change, membership, move
+from functions.effects import Decision, Documents, Json, Merge, Reaction, fetch, read
+from functions.linking import Claim, Source, claims_of, link_fields, settle
+from functions.settings import SubscriberSettings
+from functions.stripe_events import CheckoutSession, Customer, StripeEvent
+
+
+def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
+    """React to `customer.*` and to completed or paid Checkout Sessions."""
+    if event.type.startswith("customer."):
+        return _customer_changed(event, settings)
+    return _session_seen(event, settings)
+
+
+def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
+    customer_id = event.subject()
+    path = paths.customer(customer_id)
+    payload = None if event.is_thin else Customer.of(event.snapshot())
+    documents = yield from read(path, *paths.index_of_email(payload.email if payload else None))
+    stored = documents[path]
+    verdict = judge(event, stored)
+    ends = event.type == "customer.deleted" and not (stored or {}).get("deleted")
+    if (stored or {}).get("deleted") and verdict in {Verdict.APPLY, Verdict.FETCH}:
+        verdict = Verdict.STALE
+    # Even an event that comes too late to say how the customer is now says who claimed it then.
+    claim = _metadata_claim(payload, event.created, settings) if payload else None
+
+    if ends or verdict is Verdict.APPLY:
+        customer = payload
+    elif verdict is Verdict.FETCH:
+        customer = Customer.of((yield from fetch("customer", customer_id)))
+        claim = claim or (_metadata_claim(customer, event.created, settings) if event.is_thin else None)
+    else:
+        customer = None
+    fields = dict(stored or {})
+    if customer is not None or ends:
+        fields |= _mirror(None if ends else customer, event) | stamp(event, stored)
+    fields |= link_fields(settle(claims_of(stored), claim))
+    if fields == stored:
+        return Decision("duplicate" if verdict is Verdict.DUPLICATE else "stale")
+    return (yield from _store(customer_id, stored, fields, documents))
+
+
+def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
+    session = CheckoutSession.of(
+        (yield from fetch("checkout.session", event.subject())) if event.is_thin else event.snapshot()
+    )
+    user_id = session.named_user(settings.user_id_key)
+    by: Source = "client_reference_id" if session.client_reference_id else "metadata"
+    claim = Claim(user_id=user_id, by=by, at=event.created) if user_id else None
+    if session.customer is None:
+        return (yield from _guest_seen(event, session, claim))
+    path = paths.customer(session.customer)
+    documents = yield from read(path, *paths.index_of_user(user_id))
+    stored = documents[path]
+    fields = dict(stored or {})
+    claims = claims_of(stored)
+    if (stored or {}).get("as_of") is None:
+        # Met for the first time: how it is now, once. Its own events, older or newer, take it from here.
+        customer = Customer.of((yield from fetch("customer", session.customer)))
+        fields |= _mirror(customer, event) | stamp(event, stored)
+        claims = settle(claims, _metadata_claim(customer, customer.created or event.created, settings, exact=False))
+    fields |= link_fields(settle(claims, claim))
+    if fields == stored:
+        known = claim in claims or event.identity in fields["as_of_events"]
+        return Decision("duplicate") if known else Decision("ignored", reason="nothing new about this customer")
+    return (yield from _store(session.customer, stored, fields, documents))
+
+
+def _guest_seen(event: StripeEvent, session: CheckoutSession, claim: Claim | None) -> Reaction:
+    """A session without a Customer: the person is known by the address typed, and by the user the session names."""
+    guest = paths.guest_customer(session.email, claim.user_id if claim else None, session.id)
+    path = paths.customer(guest)
+    documents = yield from read(path, *paths.index_of_email(session.email))
+    stored = documents[path]
+    fields = dict(stored or {})
+    # Nothing at Stripe could be fetched to settle a tie between two sessions of one second: the larger id counts.
+    newest = (event.created, event.identity) > (fields.get("as_of", 0), max(fields.get("as_of_events", [""])))
+    if newest:
+        fields |= {
+            "email": session.email,
+            "name": session.name,
+            "phone": session.phone,
+            "locale": session.locale,
+            "metadata": {},
+            "livemode": event.livemode,
+            "deleted": False,
+        }
+    born = session.created or event.created
+    fields["created"] = min(fields.get("created") or born, born)
+    fields |= stamp(event, stored)
+    fields |= link_fields(settle(claims_of(stored), claim))
+    if fields == stored:
+        return Decision("duplicate" if event.identity in fields["as_of_events"] else "stale")
+    return (yield from _store(guest, stored, fields, documents))
+
+
+def _store(customer_id: str, stored: Json | None, fields: Json, documents: Documents) -> Reaction:
+    """Commit the customer together with every index entry it moves."""
+    before, after = membership(stored), membership(fields)
+    missing = keys_to_change(before, after) - documents.keys()
+    index = {**documents, **((yield from read(*sorted(missing))) if missing else {})}
+    changed = {key: value for key, value in fields.items() if stored is None or stored.get(key, _ABSENT) != value}
+    return Decision("applied", (Merge(paths.customer(customer_id), changed), *move(customer_id, before, after, index)))
+
+
+_ABSENT = object()
+
+
+def _metadata_claim(customer: Customer, at: int, settings: SubscriberSettings, *, exact: bool = True) -> Claim | None:
+    user_id = customer.metadata.get(settings.user_id_key)
+    return Claim(user_id=user_id, by="metadata", at=at, exact=exact) if user_id else None
+
+
+def _mirror(customer: Customer | None, event: StripeEvent) -> Json:
+    """The Customer's own fields. A deleted one (or None) keeps its orders and its user, and nothing personal."""
+    known = customer if customer and not customer.deleted else None
+    return {
+        "email": known and known.email,
+        "name": known and known.name,
+        "phone": known and known.phone,
+        "locale": known and known.locale,
+        "metadata": known.metadata if known else {},
+        "created": known and known.created,
+        "deleted": known is None,
+        "livemode": event.livemode,
+    }

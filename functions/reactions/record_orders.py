@@ -1,0 +1,191 @@
+"""Keeps `customers/{c}/orders/{cs}`: what was really bought, whether it is paid, and what was given back.
+
+An order learns from two sides that know nothing of each other: the Checkout Session, and the charge with its refunds
+and disputes. They meet in `payments/{pi}`, whichever comes first.
+"""
+
+from dataclasses import asdict
+from typing import Literal
+
+from functions import paths
+from functions.as_of import Verdict, judge, stamp
+from functions.effects import Decision, Effect, Json, Merge, Put, Reaction, fetch, read
+from functions.errors import Malformed
+from functions.settings import SubscriberSettings
+from functions.stripe_events import Charge, CheckoutSession, Dispute, LineItem, Refund, StripeEvent
+
+Status = Literal["pending", "expired", "failed", "paid", "partially_refunded", "refunded"]
+
+#: A session only ever moves to the right here, whatever is delivered in which order.
+_FORWARD: tuple[Status, ...] = ("pending", "expired", "failed", "paid")
+
+
+def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
+    """React to Checkout Sessions, refunds and disputes."""
+    if event.type.startswith("checkout.session."):
+        return _session_changed(event, settings)
+    if event.type.startswith("charge.dispute."):
+        return _dispute_changed(event)
+    return _refunds_changed(event)
+
+
+def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
+    # A thin notification does not say whose session it is. What a session says of itself only moves forward, so
+    # that one fetch before the read is as good as one after it.
+    data = (yield from fetch("checkout.session", event.subject())) if event.is_thin else event.snapshot()
+    session = CheckoutSession.of(data)
+    if session.mode == "setup":
+        return Decision("ignored", reason="a session in setup mode is no order")
+    user_id = session.named_user(settings.user_id_key)
+    customer = session.customer or paths.guest_customer(session.email, user_id, session.id)
+    order_path = paths.order(customer, session.id)
+    payment_path = paths.payment(session.payment_intent) if session.payment_intent else None
+    documents = yield from read(order_path, *([payment_path] if payment_path else []))
+    stored = documents[order_path]
+    payment = documents[payment_path] if payment_path else None
+    match judge(event, stored):
+        case Verdict.DUPLICATE:
+            return Decision("duplicate")
+        case Verdict.STALE:
+            return Decision("stale")
+        case Verdict.FETCH if not event.is_thin:
+            session = CheckoutSession.of((yield from fetch("checkout.session", session.id)))
+
+    if stored is None:
+        lines = [asdict(LineItem.of(line)) for line in (yield from fetch("line_items", session.id))["data"]]
+    else:
+        lines = stored["line_items"]
+    before = _without_refunds(stored["status"]) if stored else "pending"
+    status = max(before, _status(event, session), key=_FORWARD.index)
+    order: Json = {
+        "id": session.id,
+        "customer": customer,
+        "user_id": user_id,
+        "client_reference_id": session.client_reference_id,
+        "customer_email": session.email,
+        "mode": session.mode,
+        "payment_status": session.payment_status,
+        "source": "payment_link" if session.payment_link else "checkout",
+        "payment_link": session.payment_link,
+        "payment_intent": session.payment_intent,
+        "subscription": session.subscription,
+        "invoice": session.invoice,
+        "amount_total": session.amount_total,
+        "amount_subtotal": session.amount_subtotal,
+        "currency": session.currency,
+        "total_details": session.total_details,
+        "line_items": lines,
+        "metadata": session.metadata,
+        "livemode": event.livemode,
+        "created": session.created,
+        "paid_at": _paid_at(event, status, stored),
+        **_given_back(status, payment),
+        **stamp(event, stored),
+    }
+    effects: tuple[Effect, ...] = (Put(order_path, order),)
+    if payment_path and (payment or {}).get("order") != order_path:
+        effects += (Merge(payment_path, {"order": order_path}),)
+    return Decision("applied", effects)
+
+
+def _refunds_changed(event: StripeEvent) -> Reaction:
+    """`charge.refunded` carries the charge; `refund.failed` only says that a charge got its money back."""
+    if event.type == "refund.failed":
+        data = (yield from fetch("refund", event.subject())) if event.is_thin else event.snapshot()
+        refund = Refund.of(data)
+        charge_id, payment_intent, charge = refund.charge, refund.payment_intent, None
+    else:
+        data = (yield from fetch("charge", event.subject())) if event.is_thin else event.snapshot()
+        charge = Charge.of(data)
+        charge_id, payment_intent = charge.id, charge.payment_intent
+    if payment_intent is None:
+        return Decision("ignored", reason="a charge without a payment intent belongs to no order")
+    path = paths.payment(payment_intent)
+    payment = (yield from read(path))[path] or {}
+    stored = payment.get("charge")
+    match judge(event, stored):
+        case Verdict.DUPLICATE:
+            return Decision("duplicate")
+        case Verdict.STALE:
+            return Decision("stale")
+        case Verdict.FETCH:
+            charge = None
+    if charge is None:
+        if charge_id is None:
+            raise Malformed("refund has no charge")
+        charge = Charge.of((yield from fetch("charge", charge_id)))
+    return (yield from _store_payment(path, payment, {"charge": asdict(charge) | stamp(event, stored)}))
+
+
+def _dispute_changed(event: StripeEvent) -> Reaction:
+    data = (yield from fetch("dispute", event.subject())) if event.is_thin else event.snapshot()
+    dispute = Dispute.of(data)
+    if dispute.payment_intent is None:
+        return Decision("ignored", reason="a dispute without a payment intent belongs to no order")
+    path = paths.payment(dispute.payment_intent)
+    payment = (yield from read(path))[path] or {}
+    disputes = payment.get("disputes", {})
+    stored = disputes.get(dispute.id)
+    closes = event.type == "charge.dispute.closed"
+    if stored and stored["closed"] and not closes:
+        return Decision("stale")
+    match judge(event, stored):
+        case Verdict.DUPLICATE:
+            return Decision("duplicate")
+        case Verdict.STALE if not closes or (stored and stored["closed"]):
+            return Decision("stale")
+        case Verdict.FETCH:
+            dispute = Dispute.of((yield from fetch("dispute", dispute.id)))
+    closed = closes or bool(stored and stored["closed"])
+    changed = asdict(dispute) | {"closed": closed} | stamp(event, stored)
+    return (yield from _store_payment(path, payment, {"disputes": {**disputes, dispute.id: changed}}))
+
+
+def _store_payment(path: str, payment: Json, change: Json) -> Reaction:
+    """Commit what is new about a payment, together with the order it belongs to where that is known already."""
+    order_path = payment.get("order")
+    order = (yield from read(order_path))[order_path] if order_path else None
+    if order_path is None or order is None:
+        return Decision("applied", (Merge(path, change),), reason="the order is not known yet")
+    given_back = _given_back(_without_refunds(order["status"]), payment | change)
+    return Decision("applied", (Merge(path, change), Merge(order_path, given_back)))
+
+
+def _status(event: StripeEvent, session: CheckoutSession) -> Status:
+    """What this event alone says of the order. A free trial or a 100 % coupon requires no payment and is paid."""
+    if event.type == "checkout.session.expired":
+        return "expired"
+    if event.type == "checkout.session.async_payment_failed":
+        return "failed"
+    return "paid" if session.payment_status in {"paid", "no_payment_required"} else "pending"
+
+
+def _without_refunds(status: Status) -> Status:
+    """What the session made of the order, whatever was given back since."""
+    return "paid" if status in {"partially_refunded", "refunded"} else status
+
+
+def _paid_at(event: StripeEvent, status: Status, stored: Json | None) -> int | None:
+    """When the order became paid, in epoch seconds: a delayed payment's own event says it better than any other."""
+    if status != "paid":
+        return None
+    if event.type == "checkout.session.async_payment_succeeded" or not stored or not stored["paid_at"]:
+        return event.created
+    paid_at: int = stored["paid_at"]
+    return paid_at
+
+
+def _given_back(status: Status, payment: Json | None) -> Json:
+    """The fields of an order that its payment decides. A failed refund takes the status back."""
+    charge = (payment or {}).get("charge") or {"amount": 0, "amount_refunded": 0}
+    disputes = (payment or {}).get("disputes", {}).values()
+    latest = max(disputes, key=lambda dispute: (dispute["as_of"], dispute["id"]), default=None)
+    refunded = charge["amount_refunded"]
+    if status == "paid" and refunded:
+        status = "refunded" if refunded >= charge["amount"] else "partially_refunded"
+    return {
+        "status": status,
+        "amount_refunded": refunded,
+        "disputed": latest is not None,
+        "dispute_status": latest and latest["status"],
+    }

@@ -1,0 +1,6 @@
+"""Stripe's events and objects in one shape: the only place that knows API versions and thin notifications."""
+
+from functions.stripe_events.event import StripeEvent, parse
+from functions.stripe_events.objects import Charge, CheckoutSession, Customer, Dispute, LineItem, Refund
+
+__all__ = ["Charge", "CheckoutSession", "Customer", "Dispute", "LineItem", "Refund", "StripeEvent", "parse"]

@@ -1,0 +1,121 @@
+"""THE table: every function with its trigger, event types, size and retry policy.
+
+`make up`, the deployment, the webhook and the architecture test read this table and nothing else. To add a reaction:
+one row here, one file in `reactions`, one entry point in `main.py`, one fixture, one test.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: Every verified event. Messages are kept for 7 days, so that a subscription can be sought back.
+TOPIC = "stripe-events"
+#: What a function could not process within its delivery attempts.
+DEAD_LETTER_TOPIC = "stripe-events-dead-letters"
+
+#: Google refuses longer filters: https://cloud.google.com/pubsub/docs/subscription-message-filter#filtering_syntax
+MAX_FILTER_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One row: one Cloud Run function and, for `events`, its own push subscription to the topic."""
+
+    #: The entry point in `main.py` and the name of everything deployed for it.
+    name: str
+    trigger: Literal["http", "events"]
+    #: Stripe's event types, without the `v1.` of thin notifications.
+    event_types: tuple[str, ...] = ()
+    #: Settings from the environment, and secrets from Secret Manager, that this function reads.
+    variables: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    public: bool = False
+    memory: str = "512Mi"
+    cpu: str = "1"
+    #: Requests one instance serves at once, and so its threads.
+    concurrency: int = 8
+    #: Also the acknowledgement deadline of the subscription.
+    timeout_seconds: int = 60
+    min_backoff_seconds: int = 10
+    max_backoff_seconds: int = 600
+    #: 30 deliveries with that backoff are about four hours, after which the event is a dead letter and can be replayed.
+    delivery_attempts: int = 30
+
+    @property
+    def filter(self) -> str:
+        """The Pub/Sub filter of the subscription: passes every handled type, and as few others as fit its length."""
+        return message_filter(self.event_types)
+
+
+FUNCTIONS: tuple[Function, ...] = (
+    Function(
+        name="stripe_webhook",
+        trigger="http",
+        public=True,
+        concurrency=16,
+        timeout_seconds=30,
+        variables=("STRIPE_LIVEMODE", "FORWARD_ALL"),
+        secrets=("STRIPE_WEBHOOK_SECRETS",),
+    ),
+    Function(
+        name="index_customers",
+        trigger="events",
+        event_types=(
+            "customer.created",
+            "customer.updated",
+            "customer.deleted",
+            "checkout.session.completed",
+            "checkout.session.async_payment_succeeded",
+        ),
+        variables=("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE"),
+        secrets=("STRIPE_API_KEY",),
+    ),
+    Function(
+        name="record_orders",
+        trigger="events",
+        event_types=(
+            "checkout.session.completed",
+            "checkout.session.async_payment_succeeded",
+            "checkout.session.async_payment_failed",
+            "checkout.session.expired",
+            "charge.refunded",
+            "refund.failed",
+            "charge.dispute.created",
+            "charge.dispute.closed",
+        ),
+        variables=("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE"),
+        secrets=("STRIPE_API_KEY",),
+    ),
+)
+
+#: Every type that somebody listens to; the webhook acknowledges the others without publishing them.
+EVENT_TYPES: frozenset[str] = frozenset(t for function in FUNCTIONS for t in function.event_types)
+
+
+def function(name: str) -> Function:
+    """The row of that name. Raises LookupError naming the rows there are."""
+    for row in FUNCTIONS:
+        if row.name == name:
+            return row
+    raise LookupError(f"no function {name!r} in the topology; there are: {', '.join(r.name for r in FUNCTIONS)}")
+
+
+def message_filter(event_types: tuple[str, ...]) -> str:
+    """An expression of at most MAX_FILTER_BYTES that passes all of these types.
+
+    Exact where that fits; else families of types (`checkout.session.`) are passed by their prefix, the largest
+    family first. What passes beyond the types is acknowledged by the function without any work.
+    """
+    exact, prefixes = list(event_types), list[str]()
+    while len(expression := _expression(exact, prefixes).encode()) > MAX_FILTER_BYTES:
+        families = {t[: t.rindex(".") + 1] for t in exact}
+        if not families:
+            raise ValueError(f"no Pub/Sub filter of {MAX_FILTER_BYTES} bytes passes {event_types}")
+        largest = max(sorted(families), key=lambda family: sum(len(t) for t in exact if t.startswith(family)))
+        prefixes.append(largest)
+        exact = [t for t in exact if not t.startswith(largest)]
+    return expression.decode()
+
+
+def _expression(exact: list[str], prefixes: list[str]) -> str:
+    terms = [f'hasPrefix(attributes.type, "{prefix}")' for prefix in prefixes]
+    return " OR ".join(terms + [f'attributes.type = "{t}"' for t in exact])

@@ -1,0 +1,91 @@
+"""The entry points: one Cloud Run function each, a line or two, wired with what they use.
+
+functions-framework runs this whole file for whichever function an instance serves, so every import stands inside the
+function that needs it: a cold start loads nothing else. A setting that is missing is said when the instance starts.
+"""
+
+import os
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import functions_framework
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudevents.http import CloudEvent
+    from flask import Request, Response
+
+    from functions.subscriber import Subscriber
+
+
+@functions_framework.http
+def stripe_webhook(request: "Request") -> "Response":
+    """Stripe → the topic."""
+    return _webhook()(request)
+
+
+@functions_framework.cloud_event
+def index_customers(cloud_event: "CloudEvent") -> None:
+    """The topic → customers, the index, users."""
+    _subscriber("index_customers").handle(cloud_event.data["message"])
+
+
+@functions_framework.cloud_event
+def record_orders(cloud_event: "CloudEvent") -> None:
+    """The topic → orders and payments."""
+    _subscriber("record_orders").handle(cloud_event.data["message"])
+
+
+@cache
+def _webhook() -> "Callable[[Request], Response]":
+    import sys
+
+    from google.cloud.pubsub_v1 import PublisherClient
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.http import serve
+    from functions.adapters.pubsub import PubSubTopic
+    from functions.log import JsonLog
+    from functions.settings import webhook_settings
+    from functions.topology import TOPIC
+    from functions.webhook import receive
+
+    settings, clock = webhook_settings(os.environ), SystemClock()
+    publisher = PubSubTopic(PublisherClient(), settings.project, TOPIC, clock)
+    log = JsonLog(sys.stdout)
+    return partial(serve, partial(receive, settings=settings, publisher=publisher, clock=clock, log=log))
+
+
+@cache
+def _subscriber(name: str) -> "Subscriber":
+    import sys
+    from importlib import import_module
+
+    from google.cloud.firestore import Client
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.firestore import FirestoreStore
+    from functions.adapters.stripe import StripeApi
+    from functions.log import JsonLog
+    from functions.settings import subscriber_settings
+    from functions.subscriber import Subscriber
+    from functions.topology import function
+
+    settings, clock = subscriber_settings(os.environ), SystemClock()
+    return Subscriber(
+        function=function(name),
+        react=import_module(f"functions.reactions.{name}").react,
+        settings=settings,
+        store=FirestoreStore(Client(settings.project, database=settings.database)),
+        stripe=StripeApi(settings.stripe_api_key, settings.stripe_api_base, clock),
+        clock=clock,
+        log=JsonLog(sys.stdout),
+    )
+
+
+# An instance wires itself before it serves, so that a wrong setting stops the deployment and not the first customer.
+if (_target := os.environ.get("FUNCTION_TARGET")) == "stripe_webhook":
+    _webhook()
+elif _target:
+    _subscriber(_target)

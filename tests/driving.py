@@ -1,0 +1,70 @@
+"""Drives a reaction against a dict of documents and a dict of Stripe objects: pure decisions, no network."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from functions.effects import Create, Decision, Delete, Fetch, Merge, Put, Reaction, Read
+from functions.settings import SubscriberSettings
+from functions.stripe_events import StripeEvent, parse
+from local.account import Account
+
+Json = dict[str, Any]
+React = Callable[[StripeEvent, SubscriberSettings], Reaction]
+
+SETTINGS = SubscriberSettings(
+    project="test", database="(default)", stripe_api_key="sk_test_x", stripe_api_base=None, user_id_key="user_id"
+)
+
+
+def event(data: Mapping[str, Any]) -> StripeEvent:
+    """An event as the webhook publishes it and a subscriber reads it."""
+    return parse(json.dumps(data).encode())
+
+
+class World:
+    """Documents and a Stripe account; remembers what every decision read, fetched and wrote."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.documents: dict[str, Json] = {}
+        self.reads: list[str] = []
+        self.fetches: list[Fetch] = []
+        self.writes: list[str] = []
+
+    def deliver(self, react: React, data: Mapping[str, Any]) -> Decision:
+        """Decide on one event and apply the effects."""
+        self.reads, self.fetches, self.writes = [], [], []
+        reaction = react(event(data), SETTINGS)
+        answer: Any = None
+        while True:
+            try:
+                request = reaction.send(answer)
+            except StopIteration as decided:
+                decision: Decision = decided.value
+                break
+            if isinstance(request, Read):
+                self.reads += [path for path in request.paths if path not in self.reads]
+                answer = {path: self.documents.get(path) for path in request.paths}
+            else:
+                self.fetches.append(request)
+                answer = self._fetch(request)
+        for effect in decision.effects:
+            self.writes.append(effect.path)
+            match effect:
+                case Create() | Put():
+                    self.documents[effect.path] = dict(effect.fields)
+                case Merge():
+                    self.documents[effect.path] = self.documents.get(effect.path, {}) | effect.fields
+                case Delete():
+                    self.documents.pop(effect.path, None)
+        return decision
+
+    def deliver_all(self, react: React) -> None:
+        """Everything that happened in the account, in order."""
+        for data in self.account.events:
+            self.deliver(react, data)
+
+    def _fetch(self, request: Fetch) -> Json:
+        found = {thing["id"]: thing for thing in self.account.api_objects()}[request.id]
+        return {"data": found["line_items"]} if request.kind == "line_items" else dict(found)

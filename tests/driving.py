@@ -55,7 +55,7 @@ class World:
                 case Create() | Put():
                     self.documents[effect.path] = dict(effect.fields)
                 case Merge():
-                    self.documents[effect.path] = self.documents.get(effect.path, {}) | effect.fields
+                    self.documents[effect.path] = {**self.documents.get(effect.path, {}), **effect.fields}
                 case Delete():
                     self.documents.pop(effect.path, None)
         return decision

@@ -184,7 +184,7 @@ def test_a_redelivered_event_reads_twice_at_most_and_writes_nothing(account: Acc
     assert (len(world.reads), world.fetches, world.writes) == (2, [], [])
 
 
-def test_two_session_events_of_one_second_are_settled_by_stripe(account: Account, world: World) -> None:
+def test_two_session_events_of_one_second_are_settled_by_stripe(account: Account) -> None:
     session = account.open_session([MUG])
     account.complete(session, email="hana@example.com", paid=False)
     account.pay_later(session)

@@ -43,7 +43,7 @@ def guest_customer(email: str | None, user_id: str | None, session: str) -> str:
     """
     address = normalise_email(email)
     identity = f"{address}\0{user_id or ''}" if address else f"session\0{session}"
-    return f"guest_{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+    return f"guest_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
 
 def customer(customer_id: str) -> str:

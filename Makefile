@@ -1,0 +1,32 @@
+# Everything a newcomer types. Each target sets up what it needs; nothing is installed outside this folder.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench clean
+
+PY := .venv/bin/python
+STAMP := .venv/.installed
+
+help:  ## what there is to type
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(STAMP)  ## the whole story on this machine: events in, linked customers and orders out
+	@$(PY) -m local.demo
+
+up: $(STAMP)  ## the same system, staying up; other programs read .local/env
+	@$(PY) -m local.up
+
+test: $(STAMP)  ## every check and every test
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@STRIPE_PAYLOADS=$${STRIPE_PAYLOADS-$$([ -d ../shared/payloads ] && realpath ../shared/payloads)} $(PY) -m pytest
+
+bench: $(STAMP)  ## the system beside its floor, as ratios
+	@$(PY) -m local.bench
+
+clean:  ## removes what the other targets made here
+	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): requirements.txt requirements-dev.txt local/make_venv.sh
+	@local/make_venv.sh .venv
+	@touch $@

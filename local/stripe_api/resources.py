@@ -1,0 +1,45 @@
+"""THE table: every resource of the local Stripe API. To serve another one, add a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind of object: GET /v1/{path}/{id}, and what else Stripe offers for it."""
+
+    #: The value of the field `object`.
+    object: str
+    path: str
+    #: Query parameters of the list that compare a field of the same name. None: there is no list.
+    #: `created` and its ranges come with every list.
+    filters: frozenset[str] | None = None
+    #: Fields besides `metadata` that /search understands. None: there is no search.
+    search_fields: frozenset[str] | None = None
+    #: Lists that belong to the object, served page by page at /v1/{path}/{id}/{name}: name -> `object` of the items.
+    sublists: Mapping[str, str] = field(default_factory=dict)
+    #: What Stripe calls the id in the `param` of a 404.
+    id_param: str = "id"
+
+
+RESOURCES = (
+    Resource(
+        object="customer",
+        path="customers",
+        filters=frozenset({"email"}),
+        search_fields=frozenset({"email", "name", "phone"}),
+    ),
+    Resource(
+        object="checkout.session",
+        path="checkout/sessions",
+        filters=frozenset({"customer", "payment_intent", "subscription", "payment_link", "status"}),
+        sublists={"line_items": "item"},
+        id_param="session",
+    ),
+    Resource(object="charge", path="charges"),
+    Resource(object="refund", path="refunds"),
+    Resource(object="dispute", path="disputes", id_param="dispute"),
+    Resource(object="payment_intent", path="payment_intents", id_param="intent"),
+)
+
+BY_OBJECT = {resource.object: resource for resource in RESOURCES}

@@ -1,0 +1,142 @@
+"""The whole system on one machine: emulators, topic and push subscriptions, every function, a local Stripe API."""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.cloud.firestore import Client
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+
+from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, TOPIC
+from local.emulators import Emulators
+from local.processes import Program, Server
+from local.stripe_api import StripeApi
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The real backoff begins at 10 s, which nobody waits for at a desk.
+_MIN_BACKOFF_SECONDS = 1
+
+
+class LocalSystemError(Exception):
+    """The local system cannot be started as it was asked; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system. `environment` is all another program needs to use it."""
+
+    environment: dict[str, str]
+    emulators: Emulators
+    functions: Server
+    #: None where a real test key makes Stripe itself answer.
+    stripe_api: StripeApi | None
+    webhook_url: str
+    webhook_secret: str
+
+    def function_log(self) -> list[dict[str, Any]]:
+        """Every line the functions have logged so far."""
+        lines = self.functions.child.output().splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"severity"')]
+
+    def firestore(self) -> Client:
+        """The system's database."""
+        return Client(project=self.environment["GOOGLE_CLOUD_PROJECT"])
+
+
+@contextmanager
+def running(
+    environ: Mapping[str, str],
+    *,
+    log_directory: Path,
+    project: str = "demo-local",
+    rules: Path = ROOT / "firestore.rules",
+) -> Iterator[System]:
+    """Start everything, and stop what was started whichever way the block ends.
+
+    `environ` may carry the settings of the README's table. With STRIPE_API_KEY Stripe itself answers, else the local
+    Stripe API. Raises EmulatorError, ServerError or LocalSystemError.
+    """
+    key = environ.get("STRIPE_API_KEY", "")
+    if "_live_" in key:
+        raise LocalSystemError(
+            "STRIPE_API_KEY is a live key. The local system only takes a test key (sk_test_… or rk_test_…)."
+        )
+    with ExitStack() as stack:
+        log_directory.mkdir(parents=True, exist_ok=True)
+        emulators = stack.enter_context(Emulators.start(environ, rules, log_directory))
+        stripe_api = None if key else stack.enter_context(StripeApi())
+        secret = environ.get("STRIPE_WEBHOOK_SECRETS") or f"whsec_{secrets.token_hex(16)}"
+        settings = {
+            "GOOGLE_CLOUD_PROJECT": project,
+            "STRIPE_WEBHOOK_SECRETS": secret,
+            "STRIPE_API_KEY": key or "sk_test_local",
+            **({"STRIPE_API_BASE": stripe_api.url} if stripe_api else {}),
+            **emulators.environment(),
+        }
+        functions = Server(_functions({**environ, **settings}), log_directory)
+        stack.callback(functions.stop)
+        functions.wait_until_ready()
+        url = f"http://{functions.addresses['functions']}"
+        # Google's clients, here as in any program that reads the environment below, find the emulators by these.
+        os.environ.update(emulators.environment())
+        _create_topology(project, url)
+        yield System(
+            environment={"WEBHOOK_URL": f"{url}/stripe_webhook", **settings},
+            emulators=emulators,
+            functions=functions,
+            stripe_api=stripe_api,
+            webhook_url=f"{url}/stripe_webhook",
+            webhook_secret=secret.replace(",", " ").split()[0],
+        )
+
+
+def _functions(environ: Mapping[str, str]) -> Program:
+    threads = sum(row.concurrency for row in FUNCTIONS)
+    return Program(
+        name="functions",
+        listens=("functions",),
+        command=lambda ports: [
+            *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{ports['functions']}"),
+            *("--threads", str(threads), "--timeout", "0", "--graceful-timeout", "5"),
+            "local.functions_server:application()",
+        ],
+        ready_line="Booting worker",
+        environ=environ,
+        directory=ROOT,
+    )
+
+
+def _create_topology(project: str, url: str) -> None:
+    """The topics, and a push subscription for each row that reacts to events: what `deploy` does in the cloud."""
+    with PublisherClient() as publisher, SubscriberClient() as subscriber:
+        topic = publisher.topic_path(project, TOPIC)
+        dead_letters = publisher.topic_path(project, DEAD_LETTER_TOPIC)
+        for name in (topic, dead_letters):
+            publisher.create_topic(name=name)
+        for row in FUNCTIONS:
+            if row.trigger != "events":
+                continue
+            subscriber.create_subscription(
+                request={
+                    "name": subscriber.subscription_path(project, row.name),
+                    "topic": topic,
+                    "filter": row.filter,
+                    "ack_deadline_seconds": row.timeout_seconds,
+                    # The path tells functions-framework which topic a raw push comes from.
+                    "push_config": {"push_endpoint": f"{url}/{row.name}/{topic}"},
+                    "retry_policy": {
+                        "minimum_backoff": {"seconds": _MIN_BACKOFF_SECONDS},
+                        "maximum_backoff": {"seconds": row.max_backoff_seconds},
+                    },
+                    "dead_letter_policy": {
+                        "dead_letter_topic": dead_letters,
+                        "max_delivery_attempts": row.delivery_attempts,
+                    },
+                }
+            )

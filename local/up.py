@@ -1,0 +1,83 @@
+"""`make up`: the whole system on this machine, staying up until Ctrl-C."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from dotenv import dotenv_values
+from rich.console import Console
+from rich.table import Table
+
+from local.emulators import EmulatorError
+from local.processes import ServerError
+from local.system import ROOT, LocalSystemError, System, running
+
+LOCAL = ROOT / ".local"
+
+
+def settings() -> dict[str, str]:
+    """The environment, with `.env` filling in what it does not say."""
+    return {**{key: value for key, value in dotenv_values(ROOT / ".env").items() if value}, **os.environ}
+
+
+def main() -> int:
+    """Start, say where everything is, wait. Returns the exit code."""
+    console = Console(highlight=False)
+    # SIGTERM winds everything down as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        console.print("Starting the emulators and every function …")
+        with running(settings(), log_directory=LOCAL / "logs") as system:
+            env = LOCAL / "env"
+            _write(env, system.environment)
+            _tell(console, system, env)
+            try:
+                _wait_for_a_failure(system)
+            finally:
+                env.unlink()
+    except KeyboardInterrupt:
+        console.print("Stopped, and everything that was started with it.")
+        return 0
+    except (EmulatorError, ServerError, LocalSystemError) as problem:
+        console.print(f"[bold red]Not running.[/] {problem}", soft_wrap=True)
+        return 1
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _write(env: Path, environment: Mapping[str, str]) -> None:
+    """One KEY=VALUE a line, whole or not at all: other programs wait for this file."""
+    part = env.with_suffix(".part")
+    part.write_text("".join(f"{key}={value}\n" for key, value in environment.items()))
+    part.replace(env)
+
+
+def _tell(console: Console, system: System, env: Path) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("Webhook", f"[bold]{system.webhook_url}[/]")
+    table.add_row("Firestore", system.emulators.firestore_host)
+    table.add_row("Pub/Sub", system.emulators.pubsub_host)
+    table.add_row("Stripe API", system.stripe_api.url if system.stripe_api else "api.stripe.com, with your test key")
+    table.add_row("For programs", f"{env.relative_to(ROOT)}  (set -a; . {env.relative_to(ROOT)})")
+    table.add_row("Logs", f"{system.functions.child.log.parent.relative_to(ROOT)}/")
+    console.print("[bold green]Everything is up.[/] Ctrl-C stops it.\n", table, "", sep="\n")
+    if not system.stripe_api:
+        console.print(f"Real test events: stripe listen --forward-to {system.webhook_url}\n")
+
+
+def _wait_for_a_failure(system: System) -> None:
+    """Returns never, but for an interrupt or the end of the functions."""
+    while True:
+        signal.sigtimedwait([], 1)
+        if system.functions.child.exit_status is not None:
+            raise ServerError(f"The functions ended by themselves; {system.functions.child.log} says why.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

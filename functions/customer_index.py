@@ -73,7 +73,8 @@ def move(customer_id: str, before: Membership, after: Membership, index: Documen
         effects.append(Put(key, entry) if entries else Delete(key))
         if key in users:
             own = paths.user(users[key])
-            effects.append(Merge(own, {k: entry[k] for k in ("customers", "primary")}) if entries else Delete(own))
+            seen = {"user_id": users[key], "customers": entry["customers"], "primary": entry["primary"]}
+            effects.append(Merge(own, seen) if entries else Delete(own))
     return tuple(effects)
 
 

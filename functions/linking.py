@@ -18,9 +18,9 @@ _ORDER: tuple[Source, ...] = ("client_reference_id", "metadata")
 class Claim:
     """A user said to own a customer. `at` is in epoch seconds.
 
-    An event dates its claim exactly. A customer first met in another object's event is fetched as it is now, and
-    nothing says since when its metadata names the user: that claim counts from the customer's birth, and gives way to
-    the exact date when the event that brought it arrives.
+    A snapshot dates its claim exactly. A customer that had to be fetched is as it is now, and nothing says since when
+    its metadata names the user: such a claim carries the earliest time it can be from, and gives way to the exact one
+    when the event that brought it arrives.
     """
 
     user_id: str

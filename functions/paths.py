@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Mapping
 
 #: Firestore refuses longer document ids (1,500 bytes of UTF-8); what is longer keeps its start and gets a digest.
 _MAX_ID_BYTES = 1_500
@@ -27,6 +28,14 @@ def document_id(text: str) -> str:
         start = encoded[: _MAX_ID_BYTES - 70].decode("utf-8", "ignore")
         escaped = f"{start}%~{hashlib.sha256(encoded).hexdigest()}"
     return escaped or "%"
+
+
+def as_map(texts: Mapping[str, str]) -> dict[str, str]:
+    """What people named, as a Firestore map: the few names it reserves (`__.*__`, the empty one) are escaped."""
+    return {
+        document_id(name) if not name or (name.startswith("__") and name.endswith("__")) else name: text
+        for name, text in texts.items()
+    }
 
 
 def normalise_email(email: str | None) -> str | None:

@@ -17,11 +17,10 @@ from rich.text import Text
 from functions import paths
 from functions.topology import FUNCTIONS
 from local.account import Account
-from local.emulators import EmulatorError
-from local.processes import ServerError
+from local.processes import NotStarted
 from local.sender import Answer, send
 from local.story import Purchase, tell
-from local.system import LocalSystemError, System, running
+from local.system import System, running
 from local.up import LOCAL, settings
 
 Json = dict[str, Any]
@@ -54,7 +53,7 @@ def main() -> int:
             result = _deliver(system, account)
     except KeyboardInterrupt:
         return 130
-    except (EmulatorError, ServerError, LocalSystemError, TimeoutError) as problem:
+    except (NotStarted, TimeoutError) as problem:
         console.print(f"[bold red]The demo failed.[/] {problem}", soft_wrap=True)
         return 1
     console.print(*_report(account, purchases, result), sep="\n")

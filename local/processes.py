@@ -39,7 +39,11 @@ exec "$@" </dev/null 3<&-
 _PORT_TAKEN = re.compile(r"address already in use|port taken", re.IGNORECASE)
 
 
-class ServerError(Exception):
+class NotStarted(Exception):
+    """Part of the local system cannot be started; the message says why, and what to do where that is known."""
+
+
+class ServerError(NotStarted):
     """A server did not start. The message ends with the end of its log."""
 
 
@@ -87,7 +91,8 @@ class Child:
         assert self._process.stdin is not None  # noqa: S101 -- for the type checker: Popen was given stdin=PIPE
         self._process.stdin.close()
         try:
-            self._process.wait(timeout=self._grace_seconds + 2)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=self._grace_seconds + 2)
         finally:
             # The guard ends by itself a moment later; this makes it now, and does its work where someone killed it.
             with suppress(ProcessLookupError, PermissionError):

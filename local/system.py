@@ -15,16 +15,12 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, TOPIC
 from local.emulators import Emulators
-from local.processes import Program, Server
+from local.processes import NotStarted, Program, Server
 from local.stripe_api import StripeApi
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The real backoff begins at 10 s, which nobody waits for at a desk.
 _MIN_BACKOFF_SECONDS = 1
-
-
-class LocalSystemError(Exception):
-    """The local system cannot be started as it was asked; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +56,11 @@ def running(
     """Start everything, and stop what was started whichever way the block ends.
 
     `environ` may carry the settings of the README's table. With STRIPE_API_KEY Stripe itself answers, else the local
-    Stripe API. Raises EmulatorError, ServerError or LocalSystemError.
+    Stripe API. Raises NotStarted.
     """
     key = environ.get("STRIPE_API_KEY", "")
     if "_live_" in key:
-        raise LocalSystemError(
+        raise NotStarted(
             "STRIPE_API_KEY is a live key. The local system only takes a test key (sk_test_… or rk_test_…)."
         )
     with ExitStack() as stack:

@@ -11,9 +11,8 @@ from dotenv import dotenv_values
 from rich.console import Console
 from rich.table import Table
 
-from local.emulators import EmulatorError
-from local.processes import ServerError
-from local.system import ROOT, LocalSystemError, System, running
+from local.processes import NotStarted, ServerError
+from local.system import ROOT, System, running
 
 LOCAL = ROOT / ".local"
 
@@ -41,7 +40,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Stopped, and everything that was started with it.")
         return 0
-    except (EmulatorError, ServerError, LocalSystemError) as problem:
+    except NotStarted as problem:
         console.print(f"[bold red]Not running.[/] {problem}", soft_wrap=True)
         return 1
     return 0

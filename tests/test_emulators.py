@@ -19,11 +19,10 @@ from local.emulators import (
     EmulatorError,
     Emulators,
     find_jars,
-    find_java,
     find_programs,
     firebase_tools,
-    java_major_version,
 )
+from local.java import find_java, java_major_version
 from local.processes import Child, Program, Server, ServerError, answers, free_ports
 
 ROOT = Path(__file__).parent.parent
@@ -101,17 +100,17 @@ def test_stopping_leaves_no_process_and_keeps_the_logs(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.log"))
 
 
-def test_a_parent_killed_outright_leaves_no_emulator() -> None:
+def test_a_parent_killed_outright_leaves_no_emulator(tmp_path: Path) -> None:
     script = """
-import os, signal
+import os, signal, sys
+from pathlib import Path
 from local.emulators import Emulators
-with Emulators.start(os.environ) as emulators:
+with Emulators.start(os.environ, log_directory=Path(sys.argv[1])) as emulators:
     print(*emulators.environment().values(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    parent = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=without_addresses(), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    parent = subprocess.run(command, cwd=ROOT, env=without_addresses(), capture_output=True, text=True, check=False)
     assert parent.returncode == -signal.SIGKILL, parent.stderr
     addresses = parent.stdout.split()
     assert len(addresses) == 2
@@ -243,7 +242,9 @@ PARENT = """
 import os, sys, time
 from pathlib import Path
 from local.processes import Child
-child = Child(["sh", "-c", "tail -f /dev/null & tail -f /dev/null"], Path(sys.argv[1]), os.environ)
+child = Child(["sh", "-c", "tail -f /dev/null & echo up; tail -f /dev/null"], Path(sys.argv[1]), os.environ)
+while "up" not in child.output():
+    time.sleep(0.01)
 print(child.pid, flush=True)
 if sys.argv[2] == "raise":
     raise RuntimeError("unexpected")

@@ -67,7 +67,11 @@ def test_the_user_of_a_session_is_linked_to_its_customer(account: Account, world
     found = world.documents[f"customers/{customer}"]
     assert (found["user_id"], found["linked_by"]) == ("user-1", "client_reference_id")
     assert world.documents["customer_index/user:user-1"]["primary"] == customer
-    assert world.documents["users/user-1"] == {"customers": [customer], "primary": customer}
+    assert world.documents["users/user-1"] == {
+        "user_id": "user-1",
+        "customers": [customer],
+        "primary": customer,
+    }
 
 
 def test_the_metadata_of_a_customer_links_it(account: Account, world: World) -> None:
@@ -240,7 +244,8 @@ def test_a_user_may_have_several_customers_and_the_newest_is_primary(account: Ac
         account.wait(60)
     world.deliver_all(react)
     older, newer = customers
-    assert world.documents["users/user-1"] == {"customers": [newer, older], "primary": newer}
+    assert world.documents["users/user-1"]["customers"] == [newer, older]
+    assert world.documents["users/user-1"]["primary"] == newer
     assert world.documents["customer_index/email:hana@example.com"]["customers"] == [newer, older]
 
 
@@ -312,6 +317,12 @@ def test_a_hostile_user_id_stays_inside_its_own_documents(account: Account, worl
     world.deliver_all(react)
     assert world.documents[f"customers/{customer}"]["user_id"] == user_id
     assert {path.count("/") for path in world.documents} == {1}
+
+
+def test_metadata_under_a_name_that_firestore_reserves_is_kept(account: Account, world: World) -> None:
+    customer = account.create_customer(email="hana@example.com", metadata={"__plan__": "a", "": "b", "c/d.e%": "c"})
+    world.deliver_all(react)
+    assert world.documents[f"customers/{customer}"]["metadata"] == {"%5F_plan__": "a", "%": "b", "c/d.e%": "c"}
 
 
 def test_a_customer_event_that_names_no_customer_is_malformed(account: Account, world: World) -> None:

@@ -12,21 +12,22 @@ from functions.effects import Create, Delete, Effect, Fields, Merge, Put
 from functions.errors import Conflict, Permanent, Retry
 from functions.subscriber import Found
 
-#: What the client may try again by itself. Pub/Sub's redelivery takes over from there.
-_RETRYING = Retrying(
-    predicate=if_exception_type(exceptions.ServiceUnavailable, exceptions.InternalServerError),
-    initial=0.1,
-    maximum=2.0,
-    timeout=10.0,
-)
-_TIMEOUT_SECONDS = 10.0
+#: How long one read or one commit may take, the client's own retries included. Pub/Sub's redelivery takes over then.
+TIMEOUT_SECONDS = 10.0
 
 
 class FirestoreStore:
     """`functions.subscriber.Store` on the official client."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._client = client
+        self._timeout = timeout_seconds
+        self._retry = Retrying(
+            predicate=if_exception_type(exceptions.ServiceUnavailable, exceptions.InternalServerError),
+            initial=0.1,
+            maximum=2.0,
+            timeout=timeout_seconds,
+        )
 
     def read(self, paths: Sequence[str]) -> Mapping[str, Found]:
         """Read documents in one batch. Raises Retry."""
@@ -35,7 +36,7 @@ class FirestoreStore:
             snapshots = {
                 snapshot.reference: snapshot
                 for snapshot in self._client.get_all(
-                    list(references.values()), retry=_RETRYING, timeout=_TIMEOUT_SECONDS
+                    list(references.values()), retry=self._retry, timeout=self._timeout
                 )
             }
         return {
@@ -53,13 +54,13 @@ class FirestoreStore:
         for effect in effects:
             self._add(batch, effect, found.get(effect.path))
         with _translated():
-            batch.commit(retry=_RETRYING, timeout=_TIMEOUT_SECONDS)
+            batch.commit(retry=self._retry, timeout=self._timeout)
 
     def park(self, path: str, fields: Fields) -> None:
         """Keep an event that cannot succeed; the first reason stays. Raises Retry."""
         try:
             with _translated():
-                self._client.document(path).create(dict(fields), retry=_RETRYING, timeout=_TIMEOUT_SECONDS)
+                self._client.document(path).create(dict(fields), retry=self._retry, timeout=self._timeout)
         except Conflict:
             return
 

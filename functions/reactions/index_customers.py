@@ -33,7 +33,8 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
         customer = payload
     elif verdict is Verdict.FETCH:
         customer = Customer.of((yield from fetch("customer", customer_id)))
-        claim = claim or (_metadata_claim(customer, event.created, settings) if event.is_thin else None)
+        if event.is_thin:
+            claim = _metadata_claim(customer, event.created, settings, exact=False)
     else:
         customer = None
     fields = dict(stored or {})
@@ -124,7 +125,7 @@ def _mirror(customer: Customer | None, event: StripeEvent) -> Json:
         "name": known and known.name,
         "phone": known and known.phone,
         "locale": known and known.locale,
-        "metadata": known.metadata if known else {},
+        "metadata": paths.as_map(known.metadata) if known else {},
         "created": known and known.created,
         "deleted": known is None,
         "livemode": event.livemode,

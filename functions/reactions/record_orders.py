@@ -75,7 +75,7 @@ def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reacti
         "currency": session.currency,
         "total_details": session.total_details,
         "line_items": lines,
-        "metadata": session.metadata,
+        "metadata": paths.as_map(session.metadata),
         "livemode": event.livemode,
         "created": session.created,
         "paid_at": _paid_at(event, status, stored),
@@ -126,18 +126,14 @@ def _dispute_changed(event: StripeEvent) -> Reaction:
     payment = (yield from read(path))[path] or {}
     disputes = payment.get("disputes", {})
     stored = disputes.get(dispute.id)
-    closes = event.type == "charge.dispute.closed"
-    if stored and stored["closed"] and not closes:
-        return Decision("stale")
     match judge(event, stored):
         case Verdict.DUPLICATE:
             return Decision("duplicate")
-        case Verdict.STALE if not closes or (stored and stored["closed"]):
+        case Verdict.STALE:
             return Decision("stale")
         case Verdict.FETCH:
             dispute = Dispute.of((yield from fetch("dispute", dispute.id)))
-    closed = closes or bool(stored and stored["closed"])
-    changed = asdict(dispute) | {"closed": closed} | stamp(event, stored)
+    changed = asdict(dispute) | stamp(event, stored)
     return (yield from _store_payment(path, payment, {"disputes": {**disputes, dispute.id: changed}}))
 
 

@@ -44,11 +44,11 @@ class StripeError(Exception):
 def _headers(status: int) -> dict[str, str]:
     """What the SDK's retries go by.
 
-    Stripe does not want rate limited requests repeated at once. It does not want a failed POST repeated either, but a
-    GET, the only thing there is here, changes nothing and may be.
+    Stripe's rate limit leaves it to the client, and the SDK then does not try again. A failed POST should not be
+    repeated, but a GET, the only thing there is here, changes nothing and may be.
     """
     if status == _RATE_LIMITED:
-        return {"Stripe-Should-Retry": "false", "Stripe-Rate-Limited-Reason": "global-rate"}
+        return {"Stripe-Rate-Limited-Reason": "global-rate"}
     if status == 409 or status >= 500:
         return {"Stripe-Should-Retry": "true"}
     if status == 401:

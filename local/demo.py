@@ -24,7 +24,6 @@ from local.system import System, running
 from local.up import LOCAL, settings
 
 Json = dict[str, Any]
-_PATIENCE_SECONDS = 60
 _SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
 _OUTCOMES = ("applied", "duplicate", "stale", "ignored", "retry", "parked")
 
@@ -76,16 +75,7 @@ def _deliver(system: System, account: Account) -> Result:
     random.shuffle(deliveries)
     started = time.perf_counter()
     answers = send(system.webhook_url, system.webhook_secret, deliveries)
-    sent = Counter(event["id"] for event, answer in zip(deliveries, answers, strict=True) if answer.status == 200)
-    expected = sum(sent.values()) * len(_SUBSCRIBERS)
-    while True:
-        done = [line for line in system.function_log() if line.get("function") in {row.name for row in _SUBSCRIBERS}]
-        settled = [line for line in done if line["outcome"] != "retry"]
-        if len(settled) >= expected:
-            break
-        if time.perf_counter() - started > _PATIENCE_SECONDS:
-            raise TimeoutError(f"Only {len(settled)} of {expected} deliveries were dealt with. Logs: {LOCAL / 'logs'}")
-        time.sleep(0.05)
+    done = system.settled(sum(answer.status == 200 for answer in answers))
     seconds = time.perf_counter() - started
     return Result(answers, done, dict(_all_documents(system)), seconds)
 

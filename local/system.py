@@ -4,6 +4,8 @@ import json
 import os
 import secrets
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,10 +37,28 @@ class System:
     webhook_url: str
     webhook_secret: str
 
+    def settled(self, deliveries: int, *, patience_seconds: float = 60) -> list[dict[str, Any]]:
+        """Wait until every subscriber has dealt with so many deliveries; then what each said of each.
+
+        The emulator does not filter: every subscriber is shown every event, and says so. Raises TimeoutError.
+        """
+        subscribers = {row.name for row in FUNCTIONS if row.trigger == "events"}
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            lines = [line for line in self.function_log() if line.get("function") in subscribers]
+            done = Counter(line["function"] for line in lines if line["outcome"] != "retry")
+            if all(done[name] >= deliveries for name in subscribers):
+                return lines
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"only {dict(done)} of {deliveries} deliveries were dealt with; see {self.functions.child.log}"
+                )
+            time.sleep(0.05)
+
     def function_log(self) -> list[dict[str, Any]]:
         """Every line the functions have logged so far."""
-        lines = self.functions.child.output().splitlines()
-        return [json.loads(line) for line in lines if line.startswith('{"severity"')]
+        lines = self.functions.child.output().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith('{"severity"') and line.endswith("\n")]
 
     def firestore(self) -> Client:
         """The system's database."""
@@ -65,7 +85,7 @@ def running(
         )
     with ExitStack() as stack:
         log_directory.mkdir(parents=True, exist_ok=True)
-        emulators = stack.enter_context(Emulators.start(environ, rules, log_directory))
+        emulators = stack.enter_context(Emulators.start(environ, log_directory=log_directory))
         stripe_api = None if key else stack.enter_context(StripeApi())
         secret = environ.get("STRIPE_WEBHOOK_SECRETS") or f"whsec_{secrets.token_hex(16)}"
         settings = {
@@ -81,6 +101,7 @@ def running(
         url = f"http://{functions.addresses['functions']}"
         # Google's clients, here as in any program that reads the environment below, find the emulators by these.
         os.environ.update(emulators.environment())
+        emulators.put_rules(project, rules.read_text("utf-8"))
         _create_topology(project, url)
         yield System(
             environment={"WEBHOOK_URL": f"{url}/stripe_webhook", **settings},

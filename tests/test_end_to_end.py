@@ -1,0 +1,144 @@
+"""The whole system, as `make up` runs it: signed HTTP in, Pub/Sub in between, documents out."""
+
+import random
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from functions.reactions import index_customers, record_orders
+from functions.topology import FUNCTIONS, function
+from local.account import Account, Line, thin
+from local.emulators import Emulators
+from local.sender import send
+from local.story import tell
+from local.system import System, running
+from tests.driving import World
+from tests.stories import without_traces
+
+Json = dict[str, Any]
+REACTIONS = {"index_customers": index_customers.react, "record_orders": record_orders.react}
+
+
+@pytest.fixture(scope="module")
+def system(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    project = f"test-{secrets.token_hex(6)}"
+    environ = dict(emulators.environment())
+    import os
+
+    environ |= {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    with running(environ, log_directory=tmp_path_factory.mktemp("logs"), project=project) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def empty(system: System) -> None:
+    """Every test begins with an empty database and an empty Stripe."""
+    system.emulators.clear(system.environment["GOOGLE_CLOUD_PROJECT"])
+    assert system.stripe_api is not None
+    system.stripe_api.clear()
+
+
+def deliver(system: System, account: Account, events: list[Json]) -> list[Json]:
+    """Send events as Stripe does; returns what each function said once it has dealt with all of them."""
+    assert system.stripe_api is not None
+    system.stripe_api.put(account.api_objects())
+    before = len([line for line in system.function_log() if line.get("function") == "index_customers"])
+    answers = send(system.webhook_url, system.webhook_secret, events)
+    assert {answer.status for answer in answers} == {200}
+    return system.settled(before + len(events))
+
+
+def documents(system: System) -> Json:
+    """Everything in Firestore, by path."""
+    client = system.firestore()
+    found = {}
+    for collection in client.collections():
+        for document in collection.list_documents():
+            found[document.path] = document.get().to_dict()
+            for nested in document.collections():
+                found |= {each.reference.path: each.to_dict() for each in nested.stream()}
+    return {path: fields for path, fields in found.items() if fields is not None}
+
+
+def expected(account: Account) -> Json:
+    """What once and in order makes of the same events."""
+    world = World(account)
+    for data in account.events:
+        for name, react in REACTIONS.items():
+            if data["type"] in function(name).event_types:
+                world.deliver(react, data)
+    return world.documents
+
+
+def test_the_story_twice_and_shuffled_ends_like_once_in_order(system: System) -> None:
+    account, _ = tell(now=1_790_000_000)
+    deliveries = account.events * 2
+    random.Random(7).shuffle(deliveries)
+    deliver(system, account, deliveries)
+    assert without_traces(documents(system)) == without_traces(expected(account))
+
+
+def test_thin_notifications_make_the_same_documents(system: System) -> None:
+    account, _ = tell(now=1_790_000_000)
+    deliver(system, account, [thin(data) for data in account.events])
+    # The metadata of a fetched customer cannot be dated; everything else is the same.
+    found, wanted = without_traces(documents(system)), without_traces(expected(account))
+    for customer in (*found.values(), *wanted.values()):
+        customer.pop("claims", None)
+    assert found == wanted
+
+
+def test_an_order_of_many_lines_has_every_one(system: System) -> None:
+    account = Account(now=1_790_000_000)
+    session = account.open_session([Line(f"Item {number}", number) for number in range(123)])
+    account.complete(session, email="hana@example.com")
+    deliver(system, account, account.events)
+    [order] = [fields for path, fields in documents(system).items() if "/orders/" in path]
+    assert [line["description"] for line in order["line_items"]] == [f"Item {number}" for number in range(123)]
+
+
+def test_an_event_that_fails_for_now_is_delivered_again_by_pubsub(system: System) -> None:
+    account = Account(now=1_790_000_000)
+    session = account.open_session([Line("Mug", 1400)])
+    account.complete(session, email="hana@example.com")
+    assert system.stripe_api is not None
+    system.stripe_api.set_faults([{"path": "/v1", "status": 500, "should_retry": "false", "times": 2}])
+    lines = deliver(system, account, account.events)
+    outcomes = [line["outcome"] for line in lines if line["event_id"] == account.events[0]["id"]]
+    assert outcomes.count("retry") == 2
+    assert any("/orders/" in path for path in documents(system))
+
+
+def test_an_impossible_event_is_parked_and_the_others_go_on(system: System) -> None:
+    account = Account(now=1_790_000_000)
+    account.create_customer(email="hana@example.com")
+    good = account.create_customer(email="kenji@example.com")
+    account.events[0]["data"]["object"]["email"] = {"not": "a text"}
+    deliver(system, account, account.events)
+    found = documents(system)
+    assert found[f"parked_events/{account.events[0]['id']}_index_customers"]["reason"] == "email is not a text"
+    assert f"customers/{good}" in found
+
+
+def test_every_function_answers_behind_its_own_path(system: System) -> None:
+    root = system.webhook_url.removesuffix("/stripe_webhook")
+    assert requests.get(root, timeout=5).status_code == 200
+    for row in FUNCTIONS:
+        answer = requests.post(f"{root}/{row.name}/", data=b"no event", timeout=5)
+        assert answer.status_code == 400, row.name
+
+
+def test_no_log_line_of_the_story_says_anything_personal(system: System) -> None:
+    account, _ = tell(now=1_790_000_000)
+    deliver(system, account, account.events)
+    said = system.functions.child.output()
+    for personal in ("example.com", "佐藤", "鈴木", "田中", "Alex", system.webhook_secret, "sk_test", "user_hana"):
+        assert personal not in said
+
+
+def test_the_logs_of_the_system_are_where_it_was_told_to_put_them(system: System) -> None:
+    assert {path.name for path in Path(system.functions.child.log).parent.iterdir()} == {"functions.log"}

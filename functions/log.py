@@ -27,5 +27,5 @@ class JsonLog:
         line = {"severity": severity, "message": message}
         line.update((key, value) for key, value in fields.items() if value is not None)
         # One write, so that lines of several threads never mix.
-        self._stream.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._stream.flush()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 #: Firestore refuses longer document ids (1,500 bytes of UTF-8); what is longer keeps its start and gets a digest.
 _MAX_ID_BYTES = 1_500
+#: Control characters and line ends: an id is always one readable line.
+_UNREADABLE = {"Cc", "Zl", "Zp"}
 _ESCAPED = {"/": "%2F", "%": "%25"}
 
 
@@ -13,11 +15,10 @@ def document_id(text: str) -> str:
     """A document id that equals `text` wherever Firestore allows it, and is unique for each text.
 
     Firestore forbids `/`, `.`, `..`, ids of the form `__.*__` and more than 1,500 bytes
-    (https://cloud.google.com/firestore/quotas#collections_documents_and_fields). Control characters are escaped too,
-    so that an id is always one readable line.
+    (https://cloud.google.com/firestore/quotas#collections_documents_and_fields).
     """
     escaped = "".join(
-        _ESCAPED.get(c) or ("".join(f"%{b:02X}" for b in c.encode()) if unicodedata.category(c) == "Cc" else c)
+        _ESCAPED.get(c) or ("".join(f"%{b:02X}" for b in c.encode()) if unicodedata.category(c) in _UNREADABLE else c)
         for c in text.encode("utf-8", "replace").decode()
     )
     if not escaped.strip("."):

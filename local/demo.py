@@ -25,7 +25,14 @@ from local.up import LOCAL, settings
 
 Json = dict[str, Any]
 _SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
-_OUTCOMES = ("applied", "duplicate", "stale", "ignored", "retry", "parked")
+_OUTCOMES = {
+    "applied": "applied",
+    "duplicate": "duplicate: already reflected",
+    "stale": "stale: something newer was there",
+    "ignored": "ignored: not its type, or nothing new",
+    "retry": "failed for now, came again",
+    "parked": "parked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +111,9 @@ def _report(account: Account, purchases: Sequence[Purchase], result: Result) -> 
 
 
 def _table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column != "bought")
     return table
 
 
@@ -123,23 +130,32 @@ def _received(account: Account, result: Result) -> Table:
 
 
 def _functions(result: Result) -> Table:
-    columns = ("documents read", "written", "Stripe calls", "median ms")
-    table = _table("What each function did", "function", *_OUTCOMES, *columns, numbers=(*_OUTCOMES, *columns))
-    for row in _SUBSCRIBERS:
-        lines = [line for line in result.done if line["function"] == row.name]
-        outcomes = Counter(line["outcome"] for line in lines)
-        costs = [str(sum(line[key] for line in lines)) for key in ("reads", "writes", "stripe_calls")]
-        worked = sorted(line["milliseconds"] for line in lines if line["outcome"] == "applied")
-        median = f"{worked[len(worked) // 2]:.0f}" if worked else "–"
-        table.add_row(row.name, *(str(outcomes[outcome] or "–") for outcome in _OUTCOMES), *costs, median)
+    names = [row.name for row in _SUBSCRIBERS]
+    table = _table("What each function did with them", "deliveries", *names, numbers=names)
+    by_function = [[line for line in result.done if line["function"] == name] for name in names]
+    for outcome, told in _OUTCOMES.items():
+        counts = [sum(line["outcome"] == outcome for line in lines) for lines in by_function]
+        if any(counts) or outcome == "parked":
+            table.add_row(told, *map(str, counts))
+    table.add_section()
+    for key, told in (
+        ("reads", "documents read"),
+        ("writes", "documents written"),
+        ("stripe_calls", "calls to Stripe"),
+    ):
+        table.add_row(told, *(str(sum(line[key] for line in lines)) for lines in by_function))
+    applied = [sorted(line["milliseconds"] for line in lines if line["outcome"] == "applied") for lines in by_function]
+    table.add_row("median ms to apply", *(f"{times[len(times) // 2]:.0f}" if times else "–" for times in applied))
     return table
 
 
 def _index(documents: dict[str, Json]) -> Table:
-    table = _table("customer_index: one read from any identity to its customer", "key", "customers", "primary")
+    table = _table(
+        "customer_index: one read from any identity to its customer", "key", "primary", "of", numbers=("of",)
+    )
     for path, entry in sorted(documents.items()):
         if path.startswith("customer_index/"):
-            table.add_row(path.removeprefix("customer_index/"), ", ".join(entry["customers"]), entry["primary"])
+            table.add_row(path.removeprefix("customer_index/"), entry["primary"], str(len(entry["customers"])))
     return table
 
 
@@ -167,10 +183,17 @@ def _orders(purchases: Sequence[Purchase], documents: dict[str, Json]) -> Table:
             lines,
             f"¥{order.get('amount_total', 0):,}",
             f"¥{order.get('amount_refunded', 0):,}",
-            order.get("user_id") or "–",
+            _owner(order, documents) or "–",
             order.get("source"),
         )
     return table
+
+
+def _owner(order: Json, documents: dict[str, Json]) -> str | None:
+    """The user of the order's customer: an order belongs to whoever its customer belongs to."""
+    customer = documents.get(paths.customer(order.get("customer", "")), {})
+    owner: str | None = customer.get("user_id")
+    return owner
 
 
 def _order(purchase: Purchase, documents: dict[str, Json]) -> Json | None:

@@ -72,13 +72,15 @@ def parse(body: bytes) -> StripeEvent:
         raise Malformed("the body is not a JSON object")
     is_thin = data.get("object") == "v2.core.event"
     event_type = _word(data, "type")
+    if is_thin and not (event_type := event_type.removeprefix("v1.")):
+        raise Malformed("type is only a prefix")
     livemode = data.get("livemode")
     if not isinstance(livemode, bool):
         raise Malformed("livemode is not true or false")
     subject = _mapping(data.get("related_object")) if is_thin else _mapping(_mapping(data.get("data")).get("object"))
     return StripeEvent(
         id=_word(data, "id"),
-        type=event_type.removeprefix("v1.") if is_thin else event_type,
+        type=event_type,
         created=_instant(data.get("created")) if is_thin else _epoch_seconds(data.get("created")),
         livemode=livemode,
         api_version=None if data.get("api_version") is None else _word(data, "api_version"),

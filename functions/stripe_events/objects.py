@@ -9,9 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from functions.errors import Malformed
-
-_INT64 = 2**63
+from functions.stripe_events.fields import (
+    first_text,
+    integer,
+    mapping,
+    metadata,
+    reference,
+    required_integer,
+    required_text,
+    text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +37,14 @@ class Customer:
     @classmethod
     def of(cls, json: Mapping[str, Any]) -> Self:
         """Read a Customer, also a deleted one."""
-        locales = json.get("preferred_locales")
         return cls(
-            id=_required_text(json, "id"),
-            email=_text(json, "email"),
-            name=_text(json, "name"),
-            phone=_text(json, "phone"),
-            locale=_text({"preferred_locales": locales[0]}, "preferred_locales") if locales else None,
-            metadata=_metadata(json),
-            created=_integer(json, "created"),
+            id=required_text(json, "id"),
+            email=text(json, "email"),
+            name=text(json, "name"),
+            phone=text(json, "phone"),
+            locale=first_text(json, "preferred_locales"),
+            metadata=metadata(json),
+            created=integer(json, "created"),
             deleted=json.get("deleted") is True,
         )
 
@@ -70,30 +76,30 @@ class CheckoutSession:
     @classmethod
     def of(cls, json: Mapping[str, Any]) -> Self:
         """Read a session. Early versions have no `customer_details`; the address is then in `customer_email`."""
-        details = _mapping(json, "customer_details")
-        totals = _mapping(json, "total_details")
+        details = mapping(json, "customer_details")
+        totals = mapping(json, "total_details")
         return cls(
-            id=_required_text(json, "id"),
-            mode=_required_text(json, "mode"),
-            payment_status=_text(json, "payment_status"),
-            customer=_id(json, "customer"),
-            email=_text(details, "email") or _text(json, "customer_email"),
-            name=_text(details, "name"),
-            phone=_text(details, "phone"),
-            locale=_text(json, "locale"),
-            client_reference_id=_text(json, "client_reference_id") or None,
-            amount_total=_integer(json, "amount_total"),
-            amount_subtotal=_integer(json, "amount_subtotal"),
-            currency=_text(json, "currency"),
+            id=required_text(json, "id"),
+            mode=required_text(json, "mode"),
+            payment_status=text(json, "payment_status"),
+            customer=reference(json, "customer"),
+            email=text(details, "email") or text(json, "customer_email"),
+            name=text(details, "name"),
+            phone=text(details, "phone"),
+            locale=text(json, "locale"),
+            client_reference_id=text(json, "client_reference_id") or None,
+            amount_total=integer(json, "amount_total"),
+            amount_subtotal=integer(json, "amount_subtotal"),
+            currency=text(json, "currency"),
             total_details={
-                key: _integer(totals, key) for key in ("amount_discount", "amount_shipping", "amount_tax") if totals
+                key: integer(totals, key) for key in ("amount_discount", "amount_shipping", "amount_tax") if totals
             },
-            payment_intent=_id(json, "payment_intent"),
-            subscription=_id(json, "subscription"),
-            invoice=_id(json, "invoice"),
-            payment_link=_id(json, "payment_link"),
-            metadata=_metadata(json),
-            created=_integer(json, "created"),
+            payment_intent=reference(json, "payment_intent"),
+            subscription=reference(json, "subscription"),
+            invoice=reference(json, "invoice"),
+            payment_link=reference(json, "payment_link"),
+            metadata=metadata(json),
+            created=integer(json, "created"),
         )
 
     def named_user(self, user_id_key: str) -> str | None:
@@ -120,22 +126,22 @@ class LineItem:
     def of(cls, json: Mapping[str, Any]) -> Self:
         """Read a line item; its product may come as an id or expanded."""
         return cls(
-            id=_required_text(json, "id"),
-            description=_text(json, "description"),
-            price=_id(json, "price"),
-            product=_id(_mapping(json, "price"), "product"),
-            quantity=_integer(json, "quantity"),
-            amount_subtotal=_integer(json, "amount_subtotal"),
-            amount_discount=_integer(json, "amount_discount"),
-            amount_tax=_integer(json, "amount_tax"),
-            amount_total=_integer(json, "amount_total"),
-            currency=_text(json, "currency"),
+            id=required_text(json, "id"),
+            description=text(json, "description"),
+            price=reference(json, "price"),
+            product=reference(mapping(json, "price"), "product"),
+            quantity=integer(json, "quantity"),
+            amount_subtotal=integer(json, "amount_subtotal"),
+            amount_discount=integer(json, "amount_discount"),
+            amount_tax=integer(json, "amount_tax"),
+            amount_total=integer(json, "amount_total"),
+            currency=text(json, "currency"),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """https://docs.stripe.com/api/charges/object. `amount_refunded` is the sum of all refunds that hold."""
+    """https://docs.stripe.com/api/charges/object. `amount` is what was paid, `amount_refunded` what went back of it."""
 
     id: str
     payment_intent: str | None
@@ -145,14 +151,19 @@ class Charge:
 
     @classmethod
     def of(cls, json: Mapping[str, Any]) -> Self:
-        """Read a charge. What can be refunded is what was captured."""
-        captured = _integer(json, "amount_captured")
+        """Read a charge. What was authorised and never captured counts neither as paid nor as refunded.
+
+        Stripe adds the rest of a partial capture to `amount_refunded`, although nobody ever paid it.
+        """
+        authorised = required_integer(json, "amount")
+        captured = integer(json, "amount_captured")
+        amount = authorised if captured is None else captured
         return cls(
-            id=_required_text(json, "id"),
-            payment_intent=_id(json, "payment_intent"),
-            amount=captured or _required_integer(json, "amount"),
-            amount_refunded=_required_integer(json, "amount_refunded"),
-            currency=_text(json, "currency"),
+            id=required_text(json, "id"),
+            payment_intent=reference(json, "payment_intent"),
+            amount=amount,
+            amount_refunded=max(0, required_integer(json, "amount_refunded") - (authorised - amount)),
+            currency=text(json, "currency"),
         )
 
 
@@ -168,7 +179,9 @@ class Refund:
     def of(cls, json: Mapping[str, Any]) -> Self:
         """Read which payment a refund belongs to."""
         return cls(
-            id=_required_text(json, "id"), charge=_id(json, "charge"), payment_intent=_id(json, "payment_intent")
+            id=required_text(json, "id"),
+            charge=reference(json, "charge"),
+            payment_intent=reference(json, "payment_intent"),
         )
 
 
@@ -187,61 +200,10 @@ class Dispute:
     def of(cls, json: Mapping[str, Any]) -> Self:
         """Read a dispute, or an inquiry (its status begins with `warning_`)."""
         return cls(
-            id=_required_text(json, "id"),
-            payment_intent=_id(json, "payment_intent"),
-            status=_required_text(json, "status"),
-            reason=_text(json, "reason"),
-            amount=_integer(json, "amount"),
-            currency=_text(json, "currency"),
+            id=required_text(json, "id"),
+            payment_intent=reference(json, "payment_intent"),
+            status=required_text(json, "status"),
+            reason=text(json, "reason"),
+            amount=integer(json, "amount"),
+            currency=text(json, "currency"),
         )
-
-
-def _clean(text: str) -> str:
-    """A text every service accepts: JSON may escape half a surrogate pair, which UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _text(json: Mapping[str, Any], key: str) -> str | None:
-    value = json.get(key)
-    if value is None or isinstance(value, str):
-        return None if value is None else _clean(value)
-    raise Malformed(f"{key} is not a text")
-
-
-def _required_text(json: Mapping[str, Any], key: str) -> str:
-    value = _text(json, key)
-    if not value:
-        raise Malformed(f"{json.get('object') or 'the object'} has no {key}")
-    return value
-
-
-def _integer(json: Mapping[str, Any], key: str) -> int | None:
-    value = json.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not -_INT64 <= value < _INT64:
-        raise Malformed(f"{key} is not a whole number")
-    return value
-
-
-def _required_integer(json: Mapping[str, Any], key: str) -> int:
-    value = _integer(json, key)
-    if value is None:
-        raise Malformed(f"{json.get('object') or 'the object'} has no {key}")
-    return value
-
-
-def _mapping(json: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = json.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _id(json: Mapping[str, Any], key: str) -> str | None:
-    """A reference, which Stripe sends as an id or, expanded, as the whole object."""
-    value = json.get(key)
-    return (_text(value, "id") if isinstance(value, Mapping) else _text(json, key)) or None
-
-
-def _metadata(json: Mapping[str, Any]) -> dict[str, str]:
-    metadata = _mapping(json, "metadata")
-    return {_clean(key): _text(metadata, key) or "" for key in metadata}

@@ -1,0 +1,178 @@
+"""The design, held against the code: imports point one way, and every row of the topology is complete."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.plan import plan
+from deploy.steps import Target
+from functions import settings, topology
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(path for path in (ROOT / "functions").rglob("*.py"))
+ROWS = topology.FUNCTIONS
+
+#: Who may import whom inside `functions`. What is not named may be imported by everybody: it imports nothing itself.
+ALLOWED = {
+    "errors": set(),
+    "effects": set(),
+    "clock": set(),
+    "log": set(),
+    "topology": set(),
+    "paths": set(),
+    "stripe_events": {"errors"},
+    "as_of": {"stripe_events"},
+    "linking": set(),
+    "customer_index": {"paths", "effects"},
+    "settings": {"errors"},
+    "reactions": {"as_of", "customer_index", "effects", "errors", "linking", "paths", "settings", "stripe_events"},
+    "webhook": {"clock", "errors", "log", "settings", "stripe_events", "topology"},
+    "subscriber": {"clock", "effects", "errors", "log", "paths", "settings", "stripe_events", "topology"},
+    "adapters": {"clock", "effects", "errors", "stripe_events", "subscriber", "webhook"},
+}
+#: What only adapters may import, because it talks, and what nobody may read away from the edge.
+TALKS = {"google", "grpc", "requests", "httpx", "flask", "functions_framework", "socket", "urllib.request", "os"}
+TELLS_TIME = {"time"}
+
+
+def name_of(path: Path) -> str:
+    """The room of `functions` a file belongs to."""
+    return path.relative_to(ROOT / "functions").parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = node.module or ""
+            found |= {f"functions.{alias.name}" for alias in node.names} if module == "functions" else {module}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    room = name_of(path)
+    if room == "__init__":
+        assert not imports_of(path)
+        return
+    rooms = {each.split(".")[1] for each in imports_of(path) if each.startswith("functions.")}
+    assert rooms - {room} <= ALLOWED[room]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_adapters_talk_and_tell_the_time(path: Path) -> None:
+    if name_of(path) == "adapters":
+        return
+    tops = {each.split(".")[0] for each in imports_of(path)} | imports_of(path)
+    assert not tops & (TALKS | TELLS_TIME)
+    # The webhook verifies with Stripe's library, which needs no network for it.
+    assert name_of(path) == "webhook" or "stripe" not in tops
+    assert not re.search(r"datetime\.(now|utcnow|today)\(", path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_says_what_it_is_for_and_is_not_two(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert ast.get_docstring(ast.parse(text)), "its first line says why it exists"
+    assert len(text.splitlines()) <= 270
+
+
+def test_the_parts_under_everything_import_no_google_and_no_flask() -> None:
+    """Deciding is pure even through what it imports indirectly."""
+    code = "import sys, functions.reactions.index_customers, functions.reactions.record_orders; print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert not {"google.cloud.firestore", "google.api_core", "flask", "stripe", "requests", "grpc"} & set(
+        output.split()
+    )
+
+
+def entry_points() -> dict[str, str]:
+    """Function name -> decorator, from main.py."""
+    found = {}
+    for node in ast.parse((ROOT / "main.py").read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.decorator_list:
+            decorator = node.decorator_list[0]
+            if isinstance(decorator, ast.Attribute) and decorator.attr in {"http", "cloud_event"}:
+                found[node.name] = decorator.attr
+    return found
+
+
+def test_every_row_has_an_entry_point_of_its_trigger_and_no_entry_point_is_without_a_row() -> None:
+    assert entry_points() == {row.name: {"http": "http", "events": "cloud_event"}[row.trigger] for row in ROWS}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.trigger == "events"], ids=lambda row: row.name)
+def test_every_row_that_reacts_has_its_reaction_and_its_tests(row: topology.Function) -> None:
+    assert (ROOT / "functions" / "reactions" / f"{row.name}.py").is_file()
+    assert (ROOT / "tests" / f"test_{row.name}.py").is_file()
+    assert row.event_types
+
+
+def test_every_reaction_has_a_row() -> None:
+    files = {path.stem for path in (ROOT / "functions" / "reactions").glob("*.py")} - {"__init__"}
+    assert files == {row.name for row in ROWS if row.trigger == "events"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_is_deployed_and_the_filter_is_its_event_types(row: topology.Function) -> None:
+    commands = [" ".join(step.command) for step in plan(Target(project="demo", region="asia-northeast1"))]
+    assert sum(f"functions deploy {row.name} " in command for command in commands) == 1
+    if row.trigger == "events":
+        [subscription] = [command for command in commands if f"subscriptions create {row.name} " in command]
+        assert row.filter in subscription
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.trigger == "events"], ids=lambda row: row.name)
+def test_every_handled_type_appears_in_the_tests_story_of_costs(row: topology.Function) -> None:
+    from local.account import Account
+    from tests.test_costs import story
+
+    told = {event["type"] for event in story(Account(now=1))}
+    assert set(row.event_types) - told <= {
+        # Mutually exclusive with the story's own ending; each has its own test.
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
+    }
+
+
+def settings_read() -> set[str]:
+    """Every variable the code asks the environment for."""
+    return set(re.findall(r'read\("([A-Z_]+)"', Path(settings.__file__).read_text("utf-8")))
+
+
+def test_the_topology_names_every_variable_and_secret_that_is_read() -> None:
+    named = {name for row in ROWS for name in (*row.variables, *row.secrets)}
+    # The project is set by the deployment itself.
+    assert named | {"GOOGLE_CLOUD_PROJECT"} == settings_read()
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ja.md"])
+def test_the_readme_lists_every_setting_and_no_other(readme: str) -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / readme).read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(settings_read())
+
+
+def test_the_example_of_env_lists_every_setting_and_no_other() -> None:
+    lines = re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+    assert sorted(lines) == sorted(settings_read() - {"GOOGLE_CLOUD_PROJECT"})
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ja.md"])
+def test_what_the_readme_links_to_is_there(readme: str) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / readme).read_text("utf-8"))
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_nothing_is_patched_or_mocked() -> None:
+    forbidden = re.compile(r"unittest\.mo" + r"ck|monkeypatch\.setat" + r"tr|mocker\.")
+    for path in [*ROOT.glob("tests/**/*.py"), *ROOT.glob("functions/**/*.py"), *ROOT.glob("local/**/*.py")]:
+        assert not forbidden.search(path.read_text("utf-8")), path

@@ -1,0 +1,325 @@
+"""What is deployed is the topology, in words that gcloud takes, as often as one likes."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud.pubsub_v1 import SubscriberClient
+
+from deploy.__main__ import main, runner
+from deploy.apply import Ran, StepFailed, apply
+from deploy.plan import plan
+from deploy.steps import Step, Target, pairs
+from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, MAX_FILTER_BYTES, TOPIC, Function, function
+from local.emulators import Emulators
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests/golden/deploy_plan.txt"
+PLAN = ("plan", "--project", "demo", "--region", "asia-northeast1")
+TARGET = Target(project="demo", region="asia-northeast1", project_number="123456789012")
+VARIABLES = sorted({name for row in FUNCTIONS for name in row.variables})
+SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
+
+needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not on the PATH")
+
+
+def commands_of(steps: Sequence[Step]) -> Iterator[tuple[str, ...]]:
+    for step in steps:
+        if step.unless:
+            yield step.unless
+        yield step.command
+
+
+def starting(*words: str) -> list[dict[str, str]]:
+    """The flags of the plan's commands that start with these words; what follows the words is under ''."""
+    found = []
+    for command in commands_of(plan(TARGET)):
+        if command[: len(words)] == words:
+            flags = dict(word.partition("=")[::2] for word in command[len(words) :] if word.startswith("--"))
+            found.append(flags | {"": next((w for w in command[len(words) :] if not w.startswith("--")), "")})
+    return found
+
+
+class TestPlan:
+    def test_is_the_one_people_have_read(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(PLAN, {}) == 0
+        assert capsys.readouterr().out == GOLDEN.read_text(), (
+            "The deployment changes. If it should: "
+            f"python -m deploy {shlex.join(PLAN)} > {GOLDEN.relative_to(ROOT)}, and read what the difference is."
+        )
+
+    def test_is_a_script(self) -> None:
+        subprocess.run(["bash", "-n", GOLDEN], check=True)
+        lines = GOLDEN.read_text().replace("\\\n", "").replace("||\n", "").splitlines()
+        kinds = Counter(line.split(" ")[0] for line in lines if line and not line.startswith("#"))
+        assert kinds.keys() == {"gcloud", "npx", "test", 'PROJECT_NUMBER="$(gcloud'}
+
+    def test_deploys_every_function_once(self) -> None:
+        deployed = starting("gcloud", "functions", "deploy")
+        assert Counter(flags[""] for flags in deployed) == Counter(row.name for row in FUNCTIONS)
+        for flags in deployed:
+            row = function(flags[""])
+            assert flags["--entry-point"] == row.name
+            assert (flags["--memory"], flags["--cpu"]) == (row.memory, row.cpu)
+            assert flags["--concurrency"] == str(row.concurrency)
+            assert flags["--set-env-vars"] == f"GOOGLE_CLOUD_PROJECT=demo,THREADS={row.concurrency}"
+            assert flags["--set-secrets"] == ",".join(f"{name}={name}:latest" for name in row.secrets)
+
+    def test_lets_everybody_in_only_where_the_row_says_so(self) -> None:
+        for flags in starting("gcloud", "functions", "deploy"):
+            assert ("--allow-unauthenticated" in flags) is function(flags[""]).public
+            assert ("--no-allow-unauthenticated" in flags) is not function(flags[""]).public
+        assert "allUsers" not in GOLDEN.read_text()
+
+    @pytest.mark.parametrize("row", SUBSCRIBERS, ids=lambda row: row.name)
+    def test_subscribes_to_what_the_row_handles(self, row: Function) -> None:
+        (made,) = [flags for flags in starting("gcloud", "pubsub", "subscriptions", "create") if flags[""] == row.name]
+        url = f"https://asia-northeast1-demo.cloudfunctions.net/{row.name}"
+        assert made == {
+            "": row.name,
+            "--topic": TOPIC,
+            "--message-filter": row.filter,
+            "--push-endpoint": f"{url}/projects/demo/topics/{TOPIC}",
+            "--push-auth-token-audience": url,
+            "--push-auth-service-account": "stripe-events-push@demo.iam.gserviceaccount.com",
+            "--ack-deadline": str(row.timeout_seconds),
+            "--min-retry-delay": f"{row.min_backoff_seconds}s",
+            "--max-retry-delay": f"{row.max_backoff_seconds}s",
+            "--dead-letter-topic": DEAD_LETTER_TOPIC,
+            "--max-delivery-attempts": str(row.delivery_attempts),
+            "--expiration-period": "never",
+            "--project": "demo",
+        }
+        assert len(row.filter.encode()) <= MAX_FILTER_BYTES
+        (again,) = [flags for flags in starting("gcloud", "pubsub", "subscriptions", "update") if flags[""] == row.name]
+        assert again.items() <= made.items()
+        assert made.keys() - again.keys() == {"--topic", "--message-filter", "--expiration-period"}
+        assert row.filter in [step.prints for step in plan(TARGET)]
+
+    def test_keeps_dead_letters_for_as_long_as_pubsub_can(self) -> None:
+        (kept,) = [f for f in starting("gcloud", "pubsub", "subscriptions", "create") if f[""] == DEAD_LETTER_TOPIC]
+        assert (kept["--topic"], kept["--message-retention-duration"]) == (DEAD_LETTER_TOPIC, "31d")
+        assert kept["--expiration-period"] == "never"
+        assert "--push-endpoint" not in kept
+
+    def test_has_every_subscription_before_anybody_publishes(self) -> None:
+        commands = [step.command for step in plan(TARGET)]
+        last = max(i for i, command in enumerate(commands) if command[1:4] == ("pubsub", "subscriptions", "create"))
+        publishers = [row.name for row in FUNCTIONS if row.trigger == "http"]
+        assert publishers
+        for name in publishers:
+            assert next(i for i, c in enumerate(commands) if c[1:4] == ("functions", "deploy", name)) > last
+
+    def test_gives_each_account_the_least(self) -> None:
+        granted = set()
+        for command in commands_of(plan(TARGET)):
+            if "add-iam-policy-binding" in command or "add-invoker-policy-binding" in command:
+                verb = next(i for i, word in enumerate(command) if word.endswith("-policy-binding"))
+                flags = dict(word.partition("=")[::2] for word in command[verb:])
+                account = flags["--member"].removeprefix("serviceAccount:").split("@")[0]
+                granted.add((account, flags.get("--role", "invoker").removeprefix("roles/"), command[verb + 1]))
+        agent = "service-123456789012"
+        push = "stripe-events-push@demo.iam.gserviceaccount.com"
+        assert granted == {
+            ("stripe-webhook", "pubsub.publisher", TOPIC),
+            ("stripe-webhook", "secretmanager.secretAccessor", "STRIPE_WEBHOOK_SECRETS"),
+            ("index-customers", "datastore.user", "demo"),
+            ("index-customers", "secretmanager.secretAccessor", "STRIPE_API_KEY"),
+            ("record-orders", "datastore.user", "demo"),
+            ("record-orders", "secretmanager.secretAccessor", "STRIPE_API_KEY"),
+            ("functions-build", "artifactregistry.writer", "demo"),
+            ("functions-build", "logging.logWriter", "demo"),
+            ("functions-build", "storage.objectViewer", "demo"),
+            ("stripe-events-push", "invoker", "index_customers"),
+            ("stripe-events-push", "invoker", "record_orders"),
+            (agent, "iam.serviceAccountTokenCreator", push),
+            (agent, "pubsub.publisher", DEAD_LETTER_TOPIC),
+            (agent, "pubsub.subscriber", "index_customers"),
+            (agent, "pubsub.subscriber", "record_orders"),
+        }
+
+    def test_names_accounts_as_google_allows(self) -> None:
+        for flags in starting("gcloud", "iam", "service-accounts", "create"):
+            assert re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", flags[""])
+
+
+class TestSettings:
+    def test_of_the_environment_go_to_the_functions_that_read_them(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(PLAN, {"STRIPE_LIVEMODE": "true", "USER_ID_KEY": " ", "STRIPE_API_KEY": "sk_test_1"}) == 0
+        out = capsys.readouterr().out
+        assert re.findall(r"--set-env-vars=(\S+)", out) == [
+            "GOOGLE_CLOUD_PROJECT=demo,THREADS=8",
+            "GOOGLE_CLOUD_PROJECT=demo,THREADS=8",
+            "GOOGLE_CLOUD_PROJECT=demo,THREADS=16,STRIPE_LIVEMODE=true",
+        ]
+        assert "sk_test_1" not in out
+
+    def test_of_another_database_need_its_rules_too(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(PLAN, {"FIRESTORE_DATABASE": "eu"})
+        assert "firebase.json" in capsys.readouterr().err
+
+    def test_reach_gcloud_whatever_they_contain(self) -> None:
+        assert pairs({"A": "1", "B": "2"}) == "A=1,B=2"
+        assert pairs({"A": "1,5", "B": "2"}) == "^|^A=1,5|B=2"
+        assert pairs({"A": "1,5", "B": "2|3"}) == "^@@^A=1,5@@B=2|3"
+        with pytest.raises(ValueError, match="A"):
+            pairs({"A": ",|@@"})
+
+    def test_are_all_passed_on_by_cloud_build(self) -> None:
+        text = (ROOT / "cloudbuild.yaml").read_text()
+        assert re.findall(r"- (\w+)=\$_(\w+)", text) == [(name, name) for name in VARIABLES]
+        assert re.findall(r"^  _(\w+):", text, re.MULTILINE) == ["REGION", *VARIABLES]
+
+
+class Cloud:
+    """A project in memory: `unless` of a step succeeds once its command ran."""
+
+    def __init__(self, steps: Sequence[Step], broken: Sequence[str] = ()) -> None:
+        self.ran: list[Sequence[str]] = []
+        self._makes = {step.unless: step.command for step in steps if step.unless}
+        self._prints = {step.command: step.prints for step in steps if step.prints}
+        self._broken = broken
+
+    def run(self, command: Sequence[str]) -> Ran:
+        if command == self._broken:
+            return Ran(succeeded=False, error="ERROR: PERMISSION_DENIED")
+        makes = self._makes.get(tuple(command))
+        if makes and makes not in self.ran:
+            return Ran(succeeded=False, error="ERROR: NOT_FOUND")
+        self.ran.append(command)
+        return Ran(succeeded=True, output=f"{self._prints.get(tuple(command), 'done')}\n")
+
+
+class TestApply:
+    steps = plan(TARGET)
+
+    def test_makes_everything_once_and_then_finds_it_there(self) -> None:
+        cloud = Cloud(self.steps)
+        said: list[str] = []
+        apply(self.steps, cloud.run, said.append)
+        assert cloud.ran == [step.command for step in self.steps]
+        assert said[0] == f"[1/{len(self.steps)}] Enable the APIs."
+        apply(self.steps, cloud.run, said.append)
+        assert cloud.ran[len(self.steps) :] == [step.unless or step.command for step in self.steps]
+
+    @pytest.mark.parametrize("number", [1, 9, -1])
+    def test_stops_at_the_first_failure_and_says_which(self, number: int) -> None:
+        broken = self.steps[number]
+        cloud = Cloud(self.steps, broken.command)
+        with pytest.raises(StepFailed) as failure:
+            apply(self.steps, cloud.run, lambda _: None)
+        assert cloud.ran == [step.command for step in self.steps[:number]]
+        assert shlex.join(broken.command[:4]) in str(failure.value)
+        assert "PERMISSION_DENIED" in str(failure.value)
+        assert broken.hint in str(failure.value)
+
+    def test_says_what_a_missing_program_is(self) -> None:
+        ran = runner({"PATH": "/nowhere"})(["gcloud-of-nobody", "version"])
+        assert not ran.succeeded
+        assert "gcloud-of-nobody: not found" in ran.error
+
+
+@needs_gcloud
+class TestGcloud:
+    def test_takes_every_command(self, tmp_path: Path) -> None:
+        target = replace(TARGET, variables=dict.fromkeys(VARIABLES, "1,2"))
+        commands = [shlex.join(command) for command in commands_of(plan(target)) if command[0] == "gcloud"]
+        hints = [line for step in plan(target) for line in step.hint.splitlines()]
+        commands += [found[0] for line in hints if (found := re.search(r"gcloud \w+ .*", line))]
+        verdicts = lint([*commands, "gcloud pubsub topics create stripe-events --retention=7d"], tmp_path)
+        assert len(verdicts) == len(set(commands)) + 1 > 40
+        refused = verdicts.pop()
+        assert "unrecognized arguments: --retention=7d" in refused["error_message"]
+        assert not [(v["command_string"], v["error_message"]) for v in verdicts if not v["success"]]
+
+    def test_uploads_what_the_functions_run_and_nothing_else(self) -> None:
+        command = ["gcloud", "meta", "list-files-for-upload", str(ROOT)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        files = [path.relative_to(ROOT) for path in ROOT.glob("functions/**/*") if path.is_file()]
+        sources = {str(path) for path in files if "__pycache__" not in path.parts}
+        assert set(listed) == sources | {"main.py", "requirements.txt"}
+
+    def test_brings_pubsub_to_the_planned_state_as_often_as_one_likes(
+        self, emulators: Emulators, project: str, tmp_path: Path
+    ) -> None:
+        run = runner_against(emulators, tmp_path)
+        row = function("record_orders")
+        steps = pubsub_steps(project, row)
+        apply(steps, run, print)
+        apply(steps, run, print)
+        with SubscriberClient() as subscriber:
+            path = subscriber.subscription_path(project, row.name)
+            made = subscriber.get_subscription(request={"subscription": path})
+        assert made.filter == row.filter
+        assert made.topic == f"projects/{project}/topics/{TOPIC}"
+        assert made.ack_deadline_seconds == row.timeout_seconds
+        assert made.retry_policy.minimum_backoff.total_seconds() == row.min_backoff_seconds
+        assert made.retry_policy.maximum_backoff.total_seconds() == row.max_backoff_seconds
+        assert made.dead_letter_policy.dead_letter_topic == f"projects/{project}/topics/{DEAD_LETTER_TOPIC}"
+        assert made.dead_letter_policy.max_delivery_attempts == row.delivery_attempts
+        assert made.push_config.push_endpoint.endswith(f"/{row.name}/projects/{project}/topics/{TOPIC}")
+        assert made.push_config.oidc_token.audience.endswith(f"cloudfunctions.net/{row.name}")
+        assert not made.expiration_policy.ttl
+
+        changed = pubsub_steps(project, replace(row, event_types=("charge.refunded",)))
+        with pytest.raises(StepFailed, match="gcloud pubsub subscriptions delete record_orders"):
+            apply(changed[-1:], run, print)
+
+
+def lint(commands: Sequence[str], directory: Path) -> list[dict[str, Any]]:
+    """What gcloud's own parser says of each command, without a network."""
+    file = directory / "commands.json"
+    file.write_text(json.dumps([{"command_string": command} for command in commands]))
+    command = ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}"]
+    verdicts: list[dict[str, Any]] = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    )
+    return verdicts
+
+
+def pubsub_steps(project: str, row: Function) -> list[Step]:
+    """The topics and the subscription. The emulator knows no roles, and nothing that is kept for more than 7 days."""
+    steps = [step for step in plan(replace(TARGET, project=project), [row]) if step.command[1] == "pubsub"]
+    unknown = {"add-iam-policy-binding", "--message-retention-duration=31d"}
+    return [step for step in steps if not unknown & set(step.command)]
+
+
+def runner_against(emulators: Emulators, directory: Path) -> Callable[[Sequence[str]], Ran]:
+    environ: Mapping[str, str] = {
+        "PATH": str(Path(shutil.which("gcloud") or "").parent) + ":/usr/bin:/bin",
+        "HOME": str(directory),
+        "CLOUDSDK_CONFIG": str(directory / "gcloud"),
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{emulators.pubsub_host}/",
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+    }
+    return runner(environ)
+
+
+class TestFirestoreFiles:
+    def test_are_the_ones_firebase_deploys(self) -> None:
+        configuration = json.loads((ROOT / "firebase.json").read_text())["firestore"]
+        assert configuration == {
+            "database": "(default)",
+            "rules": "firestore.rules",
+            "indexes": "firestore.indexes.json",
+        }
+        assert (ROOT / configuration["rules"]).is_file()
+
+    def test_leave_what_nobody_asks_for_out_of_the_indexes(self) -> None:
+        """https://firebase.google.com/docs/reference/firestore/indexes."""
+        indexes = json.loads((ROOT / "firestore.indexes.json").read_text())
+        assert indexes.keys() == {"indexes", "fieldOverrides"}
+        fields = [(entry["collectionGroup"], entry["fieldPath"]) for entry in indexes["fieldOverrides"]]
+        assert len(set(fields)) == len(fields)
+        for entry in indexes["fieldOverrides"]:
+            assert entry.keys() == {"collectionGroup", "fieldPath", "indexes"}
+            assert entry["indexes"] == []

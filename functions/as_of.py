@@ -5,10 +5,12 @@ mirrored part of one) keeps `as_of`, the `created` of the newest event it reflec
 `as_of_events`, every event id it has seen of that second.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
+from functions.effects import Fetch, Kind, Read, fetch
 from functions.stripe_events import StripeEvent
 
 
@@ -36,6 +38,19 @@ def judge(event: StripeEvent, stored: Mapping[str, Any] | None) -> Verdict:
         if event.created == as_of:
             return Verdict.FETCH
     return Verdict.FETCH if event.is_thin else Verdict.APPLY
+
+
+def whole(event: StripeEvent, kind: Kind) -> Generator[Read | Fetch, Any, StripeEvent]:
+    """The event with its object: a snapshot as it came, a thin notification with the object as it is now.
+
+    For notifications that do not say whose object they are about, so that it has to be fetched before anything can be
+    read. Somebody else may store a newer state between that fetch and our read. If theirs carries our second or a later
+    one, `judge` sees it; if it carries an earlier one, then what made it newer happened after our event, and has an
+    event of its own that is still to come.
+    """
+    if not event.is_thin:
+        return event
+    return replace(event, is_thin=False, object=(yield from fetch(kind, event.subject())))
 
 
 def stamp(event: StripeEvent, stored: Mapping[str, Any] | None) -> dict[str, Any]:

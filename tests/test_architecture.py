@@ -25,7 +25,7 @@ ALLOWED = {
     "topology": set(),
     "paths": set(),
     "stripe_events": {"errors"},
-    "as_of": {"stripe_events"},
+    "as_of": {"effects", "stripe_events"},
     "linking": set(),
     "customer_index": {"paths", "effects"},
     "settings": {"errors"},

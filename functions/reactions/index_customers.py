@@ -1,7 +1,7 @@
 """Keeps `customers/{c}`, the index from emails and users to customers, and each user's own list of customers."""
 
 from functions import paths
-from functions.as_of import Verdict, judge, stamp
+from functions.as_of import Verdict, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Json, Merge, Reaction, fetch, read
 from functions.linking import Claim, Source, claims_of, link_fields, settle
@@ -47,9 +47,8 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
 
 
 def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
-    session = CheckoutSession.of(
-        (yield from fetch("checkout.session", event.subject())) if event.is_thin else event.snapshot()
-    )
+    event = yield from whole(event, "checkout.session")
+    session = CheckoutSession.of(event.snapshot())
     user_id = session.named_user(settings.user_id_key)
     by: Source = "client_reference_id" if session.client_reference_id else "metadata"
     claim = Claim(user_id=user_id, by=by, at=event.created) if user_id else None

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from functions import paths
-from functions.as_of import Verdict, judge, stamp
+from functions.as_of import Verdict, judge, stamp, whole
 from functions.effects import Decision, Effect, Json, Merge, Put, Reaction, fetch, read
 from functions.errors import Malformed
 from functions.settings import SubscriberSettings
@@ -30,10 +30,8 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
 
 
 def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
-    # A thin notification does not say whose session it is. What a session says of itself only moves forward, so
-    # that one fetch before the read is as good as one after it.
-    data = (yield from fetch("checkout.session", event.subject())) if event.is_thin else event.snapshot()
-    session = CheckoutSession.of(data)
+    event = yield from whole(event, "checkout.session")
+    session = CheckoutSession.of(event.snapshot())
     if session.mode == "setup":
         return Decision("ignored", reason="a session in setup mode is no order")
     user_id = session.named_user(settings.user_id_key)
@@ -48,7 +46,7 @@ def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reacti
             return Decision("duplicate")
         case Verdict.STALE:
             return Decision("stale")
-        case Verdict.FETCH if not event.is_thin:
+        case Verdict.FETCH:
             session = CheckoutSession.of((yield from fetch("checkout.session", session.id)))
 
     if stored is None:
@@ -90,13 +88,14 @@ def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reacti
 
 def _refunds_changed(event: StripeEvent) -> Reaction:
     """`charge.refunded` carries the charge; `refund.failed` only says that a charge got its money back."""
+    charge: Charge | None
     if event.type == "refund.failed":
-        data = (yield from fetch("refund", event.subject())) if event.is_thin else event.snapshot()
-        refund = Refund.of(data)
+        event = yield from whole(event, "refund")
+        refund = Refund.of(event.snapshot())
         charge_id, payment_intent, charge = refund.charge, refund.payment_intent, None
     else:
-        data = (yield from fetch("charge", event.subject())) if event.is_thin else event.snapshot()
-        charge = Charge.of(data)
+        event = yield from whole(event, "charge")
+        charge = Charge.of(event.snapshot())
         charge_id, payment_intent = charge.id, charge.payment_intent
     if payment_intent is None:
         return Decision("ignored", reason="a charge without a payment intent belongs to no order")
@@ -118,8 +117,8 @@ def _refunds_changed(event: StripeEvent) -> Reaction:
 
 
 def _dispute_changed(event: StripeEvent) -> Reaction:
-    data = (yield from fetch("dispute", event.subject())) if event.is_thin else event.snapshot()
-    dispute = Dispute.of(data)
+    event = yield from whole(event, "dispute")
+    dispute = Dispute.of(event.snapshot())
     if dispute.payment_intent is None:
         return Decision("ignored", reason="a dispute without a payment intent belongs to no order")
     path = paths.payment(dispute.payment_intent)

@@ -37,6 +37,12 @@ def record_orders(cloud_event: "CloudEvent") -> None:
     _subscriber("record_orders").handle(cloud_event.data["message"])
 
 
+@functions_framework.cloud_event
+def track_subscriptions(cloud_event: "CloudEvent") -> None:
+    """The topic → subscriptions, plans, invoices, payment methods."""
+    _subscriber("track_subscriptions").handle(cloud_event.data["message"])
+
+
 @cache
 def _webhook() -> "Callable[[Request], Response]":
     import sys

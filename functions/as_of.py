@@ -5,12 +5,13 @@ mirrored part of one) keeps `as_of`, the `created` of the newest event it reflec
 `as_of_events`, every event id it has seen of that second.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from functions.effects import Fetch, Kind, Read, fetch
+from functions.errors import Malformed, Permanent
 from functions.stripe_events import StripeEvent
 
 
@@ -40,17 +41,39 @@ def judge(event: StripeEvent, stored: Mapping[str, Any] | None) -> Verdict:
     return Verdict.FETCH if event.is_thin else Verdict.APPLY
 
 
-def whole(event: StripeEvent, kind: Kind) -> Generator[Read | Fetch, Any, StripeEvent]:
-    """The event with its object: a snapshot as it came, a thin notification with the object as it is now.
+Facts = TypeVar("Facts")
 
-    For notifications that do not say whose object they are about, so that it has to be fetched before anything can be
-    read. Somebody else may store a newer state between that fetch and our read. If theirs carries our second or a later
-    one, `judge` sees it; if it carries an earlier one, then what made it newer happened after our event, and has an
-    event of its own that is still to come.
+
+def whole(
+    event: StripeEvent, kind: Kind, of: Callable[[Mapping[str, Any]], Facts]
+) -> Generator[Read | Fetch, Any, tuple[StripeEvent, Facts]]:
+    """The event with its object, and the facts of that object.
+
+    A thin notification gets the object as it is now. It has to be fetched before anything can be read, because the
+    notification does not say whose it is, and somebody else may store a newer state between that fetch and our read. If
+    theirs carries our second or a later one, `judge` sees it; if it carries an earlier one, then what made it newer
+    happened after our event, and has an event of its own that is still to come.
     """
-    if not event.is_thin:
-        return event
-    return replace(event, is_thin=False, object=(yield from fetch(kind, event.subject())))
+    if event.is_thin:
+        event = replace(event, is_thin=False, object=(yield from fetch(kind, event.subject())))
+        return event, of(event.snapshot())
+    return event, (yield from facts(event, kind, of))
+
+
+def facts(
+    event: StripeEvent, kind: Kind, of: Callable[[Mapping[str, Any]], Facts]
+) -> Generator[Read | Fetch, Any, Facts]:
+    """What a snapshot says of its object, or, where it lacks something a decision needs, what Stripe says of it now.
+
+    Raises Malformed, with what the event lacks, where Stripe does not say it either.
+    """
+    try:
+        return of(event.snapshot())
+    except Malformed as lacking:
+        try:
+            return of((yield from fetch(kind, event.subject())))
+        except Permanent:
+            raise lacking from None
 
 
 def stamp(event: StripeEvent, stored: Mapping[str, Any] | None) -> dict[str, Any]:

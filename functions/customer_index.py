@@ -14,23 +14,22 @@ from functions.effects import Delete, Documents, Effect, Json, Merge, Put
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Under which keys a customer stands in the index, and what ranks it there.
+    """Under which keys a customer stands in the index, and what it brings along.
 
-    `created` is in epoch seconds; `live` says that a subscription gives access; a customer that is gone has no keys.
+    `created` is in epoch seconds, `plans` are those its subscriptions give access to. A customer that is gone has no
+    keys.
     """
 
     email: str | None = None
     user_id: str | None = None
     created: int = 0
-    live: bool = False
+    plans: tuple[str, ...] = ()
 
-    def documents(self) -> set[str]:
-        """The index documents this customer belongs to."""
-        return {*paths.index_of_email(self.email), *paths.index_of_user(self.user_id)}
-
-    def rank(self) -> Json:
-        """What an index entry remembers of the customer."""
-        return {"created": self.created, "live": self.live}
+    def entries(self) -> dict[str, Json]:
+        """What stands of this customer in each index document it belongs to. Plans matter to a user, not an address."""
+        return {key: {"created": self.created} for key in paths.index_of_email(self.email)} | {
+            key: {"created": self.created, "plans": list(self.plans)} for key in paths.index_of_user(self.user_id)
+        }
 
 
 def membership(customer: Mapping[str, Any] | None) -> Membership:
@@ -41,17 +40,14 @@ def membership(customer: Mapping[str, Any] | None) -> Membership:
         email=customer.get("email"),
         user_id=customer.get("user_id"),
         created=customer.get("created") or 0,
-        live=bool(customer.get("plans")),
+        plans=tuple(customer.get("plans", ())),
     )
 
 
 def keys_to_change(before: Membership, after: Membership) -> set[str]:
     """The index documents that have to be read to move a customer."""
-    return (
-        before.documents() | after.documents()
-        if before.rank() != after.rank()
-        else before.documents() ^ after.documents()
-    )
+    old, new = before.entries(), after.entries()
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
 def move(customer_id: str, before: Membership, after: Membership, index: Documents) -> tuple[Effect, ...]:
@@ -61,33 +57,31 @@ def move(customer_id: str, before: Membership, after: Membership, index: Documen
     """
     effects: list[Effect] = []
     users = {key: user for user in (before.user_id, after.user_id) for key in paths.index_of_user(user) if user}
+    own_entries = after.entries()
     for key in sorted(keys_to_change(before, after)):
-        stored = index[key]
-        entries = dict((stored or {}).get("entries", {}))
-        entries.pop(customer_id, None)
-        if key in after.documents():
-            entries[customer_id] = after.rank()
-        if entries == (stored or {}).get("entries", {}):
+        stored = (index[key] or {}).get("entries", {})
+        entries = {customer: entry for customer, entry in stored.items() if customer != customer_id}
+        if key in own_entries:
+            entries[customer_id] = own_entries[key]
+        if entries == stored:
             continue
-        entry = _entry(entries)
-        effects.append(Put(key, entry) if entries else Delete(key))
+        found = _ranked(entries)
+        effects.append(Put(key, found | {"entries": entries}) if entries else Delete(key))
         if key in users:
             own = paths.user(users[key])
-            seen = {"user_id": users[key], "customers": entry["customers"], "primary": entry["primary"]}
-            effects.append(Merge(own, seen) if entries else Delete(own))
+            plans = sorted({plan for entry in entries.values() for plan in entry["plans"]})
+            effects.append(Merge(own, found | {"user_id": users[key], "plans": plans}) if entries else Delete(own))
     return tuple(effects)
 
 
-def _entry(entries: Mapping[str, Json]) -> Json:
+def _ranked(entries: Mapping[str, Json]) -> Json:
+    """`customers`, newest first, and `primary`: with a plan before without, real before guest, newest first."""
+
     def newest_first(customer: str) -> tuple[int, str]:
         return -entries[customer]["created"], customer
 
     def best_first(customer: str) -> tuple[bool, bool, tuple[int, str]]:
         # A guest is nobody Stripe knows: a real Customer of the same person goes before it.
-        return not entries[customer]["live"], customer.startswith("guest_"), newest_first(customer)
+        return not entries[customer].get("plans"), customer.startswith("guest_"), newest_first(customer)
 
-    return {
-        "customers": sorted(entries, key=newest_first),
-        "primary": min(entries, key=best_first) if entries else None,
-        "entries": dict(entries),
-    }
+    return {"customers": sorted(entries, key=newest_first), "primary": min(entries, key=best_first, default=None)}

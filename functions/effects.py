@@ -16,8 +16,21 @@ Documents = Mapping[str, Json | None]
 #: What became of one event in one function.
 Outcome = Literal["applied", "duplicate", "stale", "ignored", "parked", "retry"]
 
-#: What can be fetched from Stripe, named by Stripe's `object`; `line_items` is every line of a Checkout Session.
-Kind = Literal["customer", "checkout.session", "line_items", "charge", "refund", "dispute"]
+#: What can be fetched from Stripe, named by Stripe's `object`; `line_items` is every line of a Checkout Session,
+#: `subscription_items` every item of a subscription.
+Kind = Literal[
+    "customer",
+    "checkout.session",
+    "line_items",
+    "charge",
+    "refund",
+    "dispute",
+    "subscription",
+    "subscription_items",
+    "invoice",
+    "payment_method",
+    "event",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Fetch an object from Stripe as it is now. Answered with its JSON in the SDK's pinned API version."""
+    """Fetch an object from Stripe as it is now. Answered with its JSON in the SDK's pinned API version.
+
+    What Stripe will never answer is raised as Permanent where the reaction asked.
+    """
 
     kind: Kind
     id: str

@@ -6,7 +6,14 @@ class SettingsError(Exception):
 
 
 class Permanent(Exception):
-    """The event can never succeed as it is. It is parked with this reason and acknowledged."""
+    """The event can never succeed as it is. It is parked with this reason and acknowledged.
+
+    `detail` is parked too, and kept out of logs: it may quote what somebody typed.
+    """
+
+    def __init__(self, reason: str, detail: str | None = None) -> None:
+        super().__init__(reason)
+        self.detail = detail
 
 
 class Malformed(Permanent):

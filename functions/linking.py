@@ -7,11 +7,11 @@ arrives first, late or twice.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 #: Where a claim comes from, in the order in which they count within one second.
 Source = Literal["client_reference_id", "metadata"]
-_ORDER: tuple[Source, ...] = ("client_reference_id", "metadata")
+_ORDER: tuple[Source, ...] = get_args(Source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

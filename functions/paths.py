@@ -23,7 +23,7 @@ def document_id(text: str) -> str:
     )
     if not escaped.strip("."):
         escaped = escaped.replace(".", "%2E")
-    if escaped.startswith("__") and escaped.endswith("__"):
+    if escaped and _is_reserved(escaped):
         escaped = "%5F" + escaped[1:]
     if len(encoded := escaped.encode()) > _MAX_ID_BYTES:
         start = encoded[: _MAX_ID_BYTES - 70].decode("utf-8", "ignore")
@@ -32,11 +32,14 @@ def document_id(text: str) -> str:
 
 
 def as_map(texts: Mapping[str, str]) -> dict[str, str]:
-    """What people named, as a Firestore map: the few names it reserves (`__.*__`, the empty one) are escaped."""
+    """What people named, as a Firestore map: the few names it reserves are escaped, as are those that look so."""
     return {
-        document_id(name) if not name or (name.startswith("__") and name.endswith("__")) else name: text
-        for name, text in texts.items()
+        document_id(name) if _is_reserved(name) or name.startswith("%") else name: text for name, text in texts.items()
     }
+
+
+def _is_reserved(name: str) -> bool:
+    return not name or (name.startswith("__") and name.endswith("__"))
 
 
 def normalise_email(email: str | None) -> str | None:
@@ -52,8 +55,8 @@ def guest_customer(email: str | None, user_id: str | None, session: str) -> str:
     (docs/decisions/0004-guests.md). A session without any address is its own guest.
     """
     address = normalise_email(email)
-    identity = f"{address}\0{user_id or ''}" if address else f"session\0{session}"
-    return f"guest_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
+    identity = f"email\0{address}\0{user_id or ''}" if address else f"session\0{session}"
+    return f"guest_{hashlib.sha256(identity.encode('utf-8', 'replace')).hexdigest()[:24]}"
 
 
 def customer(customer_id: str) -> str:
@@ -64,6 +67,21 @@ def customer(customer_id: str) -> str:
 def order(customer_id: str, session: str) -> str:
     """`customers/{customer}/orders/{cs_…}`: one Checkout Session."""
     return f"{customer(customer_id)}/orders/{document_id(session)}"
+
+
+def subscription(customer_id: str, stripe_subscription: str) -> str:
+    """`customers/{customer}/subscriptions/{sub_…}`."""
+    return f"{customer(customer_id)}/subscriptions/{document_id(stripe_subscription)}"
+
+
+def invoice(customer_id: str, invoice_id: str) -> str:
+    """`customers/{customer}/invoices/{in_…}`."""
+    return f"{customer(customer_id)}/invoices/{document_id(invoice_id)}"
+
+
+def payment_method(customer_id: str, payment_method_id: str) -> str:
+    """`customers/{customer}/payment_methods/{pm_…}`."""
+    return f"{customer(customer_id)}/payment_methods/{document_id(payment_method_id)}"
 
 
 def index_of_email(email: str | None) -> tuple[str, ...]:

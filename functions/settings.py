@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
-from urllib.parse import urlsplit
 
 from functions.errors import SettingsError
 
@@ -37,6 +36,8 @@ class SubscriberSettings:
     stripe_api_base: str | None
     #: The key under which `metadata` of Stripe's objects may carry the id of your user.
     user_id_key: str
+    #: Whether a subscription whose renewal has failed still gives access while Stripe tries again.
+    past_due_gives_access: bool
 
 
 def webhook_settings(environ: Mapping[str, str]) -> WebhookSettings:
@@ -57,10 +58,11 @@ def subscriber_settings(environ: Mapping[str, str]) -> SubscriberSettings:
     read = _Reader(environ)
     settings = SubscriberSettings(
         project=read("GOOGLE_CLOUD_PROJECT", _project),
-        database=read("FIRESTORE_DATABASE", str, "(default)"),
+        database=read("FIRESTORE_DATABASE", _database, "(default)"),
         stripe_api_key=read("STRIPE_API_KEY", _api_key),
         stripe_api_base=read("STRIPE_API_BASE", lambda text: _url(text) if text else None, ""),
         user_id_key=read("USER_ID_KEY", _metadata_key, "user_id"),
+        past_due_gives_access=read("PAST_DUE_GIVES_ACCESS", _switch, "true"),
     )
     read.check()
     return settings
@@ -106,7 +108,7 @@ def _secrets(text: str) -> tuple[str, ...]:
     secrets = tuple(part for part in re.split(r"[,\s]+", text) if part)
     if not secrets:
         raise ValueError("is not set")
-    if any(not secret.startswith("whsec_") for secret in secrets):
+    if any(not re.fullmatch(r"whsec_\S+", secret) for secret in secrets):
         raise ValueError("holds something that is not a signing secret (whsec_…)")
     return secrets
 
@@ -118,9 +120,15 @@ def _api_key(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).netloc:
-        raise ValueError(f"is {text!r}; it must be an http or https address")
+    if not re.fullmatch(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d+)?/?", text):
+        raise ValueError("is not the address of a server: http:// or https://, a name, perhaps a port")
     return text.rstrip("/")
+
+
+def _database(text: str) -> str:
+    if not re.fullmatch(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]", text):
+        raise ValueError(f"is {text!r}; it must be (default) or a Firestore database id")
+    return text
 
 
 def _project(text: str) -> str:

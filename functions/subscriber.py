@@ -6,6 +6,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from functions import paths
@@ -118,8 +119,15 @@ class Subscriber:
                 return "ignored"
             decision = self._decide_and_commit(event, cost)
         except Permanent as problem:
-            self._park(message, event, body, str(problem))
-            say("ERROR", "parked", str(problem))
+            reason = str(problem)
+            if event and isinstance(problem, Malformed):
+                reason += f" (API version {event.api_version or 'unknown'})"
+            try:
+                self._park(message, event, body, reason, problem.detail)
+            except Retry as unstored:
+                say("ERROR", "retry", f"{unstored}, when it was to be parked: {reason}")
+                raise
+            say("ERROR", "parked", reason)
             return "parked"
         except Retry as problem:
             say("WARNING", "retry", str(problem))
@@ -153,10 +161,10 @@ class Subscriber:
 
     def _drive(self, reaction: Reaction, event: StripeEvent, found: dict[str, Found], cost: Cost) -> Decision:
         """Answer a reaction's requests until it decides."""
-        answer: Any = None
+        go_on: Callable[[], Read | Fetch] = partial(reaction.send, None)
         while True:
             try:
-                request = reaction.send(answer)
+                request = go_on()
             except StopIteration as decided:
                 decision: Decision = decided.value
                 return decision
@@ -164,12 +172,18 @@ class Subscriber:
                 wanted = [path for path in dict.fromkeys(request.paths) if path not in found]
                 found.update(self.store.read(wanted) if wanted else {})
                 cost.reads += len(wanted)
-                answer = {path: found[path].fields for path in request.paths}
+                go_on = partial(reaction.send, {path: found[path].fields for path in request.paths})
             else:
-                answer = self.stripe.fetch(request, event)
                 cost.stripe_calls += 1
+                try:
+                    go_on = partial(reaction.send, self.stripe.fetch(request, event))
+                except Permanent as problem:
+                    # The reaction asked, and may know better what it means.
+                    go_on = partial(reaction.throw, problem)
 
-    def _park(self, message: Mapping[str, Any], event: StripeEvent | None, body: bytes, reason: str) -> None:
+    def _park(
+        self, message: Mapping[str, Any], event: StripeEvent | None, body: bytes, reason: str, detail: str | None
+    ) -> None:
         attributes = message.get("attributes") or {}
         event_id = event.id if event else attributes.get("event_id") or message.get("messageId") or "unknown"
         self.store.park(
@@ -179,6 +193,7 @@ class Subscriber:
                 "type": event.type if event else attributes.get("type"),
                 "function": self.function.name,
                 "reason": reason,
+                "detail": detail,
                 "attributes": dict(attributes),
                 **_storable(body),
                 "parked_at": self.clock.now(),

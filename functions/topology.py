@@ -46,6 +46,9 @@ class Function:
         return message_filter(self.event_types)
 
 
+#: What every function that reacts to events may be told.
+SUBSCRIBER_VARIABLES = ("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS")
+
 FUNCTIONS: tuple[Function, ...] = (
     Function(
         name="stripe_webhook",
@@ -66,7 +69,7 @@ FUNCTIONS: tuple[Function, ...] = (
             "checkout.session.completed",
             "checkout.session.async_payment_succeeded",
         ),
-        variables=("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE"),
+        variables=SUBSCRIBER_VARIABLES,
         secrets=("STRIPE_API_KEY",),
     ),
     Function(
@@ -82,7 +85,38 @@ FUNCTIONS: tuple[Function, ...] = (
             "charge.dispute.created",
             "charge.dispute.closed",
         ),
-        variables=("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE"),
+        variables=SUBSCRIBER_VARIABLES,
+        secrets=("STRIPE_API_KEY",),
+    ),
+    Function(
+        name="track_subscriptions",
+        trigger="events",
+        event_types=(
+            *(
+                f"customer.subscription.{what}"
+                for what in (
+                    *("created", "updated", "deleted", "paused", "resumed", "trial_will_end"),
+                    *("pending_update_applied", "pending_update_expired"),
+                    # Only thin notifications have these finer ones, and with them no `updated` says the same.
+                    *("active", "incomplete", "incomplete_expired", "past_due", "trialing", "unpaid"),
+                    *("cancel_at_changed", "default_payment_method_changed"),
+                    *("item_added", "item_removed", "item_price_changed", "item_quantity_changed"),
+                )
+            ),
+            *(
+                f"invoice.{what}"
+                for what in (
+                    *("created", "finalized", "paid", "payment_failed", "payment_action_required"),
+                    *("voided", "marked_uncollectible", "upcoming", "overdue"),
+                )
+            ),
+            "payment_method.attached",
+            "payment_method.updated",
+            "payment_method.automatically_updated",
+            "payment_method.detached",
+            "customer.source.expiring",
+        ),
+        variables=SUBSCRIBER_VARIABLES,
         secrets=("STRIPE_API_KEY",),
     ),
 )
@@ -105,6 +139,8 @@ def message_filter(event_types: tuple[str, ...]) -> str:
     Exact where that fits; else families of types (`checkout.session.`) are passed by their prefix, the largest
     family first. What passes beyond the types is acknowledged by the function without any work.
     """
+    if not event_types:
+        raise ValueError("no event types: the empty filter would pass everything")
     exact, prefixes = list(event_types), list[str]()
     while len(expression := _expression(exact, prefixes).encode()) > MAX_FILTER_BYTES:
         families = {t[: t.rindex(".") + 1] for t in exact}

@@ -298,8 +298,13 @@ class Account:
         self.objects[charge["id"]] = charge
 
     def _happened(self, event_type: str, changed: Mapping[str, Any], *, previous: Json | None = None) -> str:
+        """The object is like this from now on, and everybody is told."""
         found = dict(changed)
         self.objects[found["id"]] = found
+        self._announce(event_type, found, previous=previous)
+        return str(found["id"])
+
+    def _announce(self, event_type: str, found: Json, *, previous: Json | None = None) -> None:
         self.events.append(
             {
                 "id": self._id("evt"),
@@ -313,7 +318,6 @@ class Account:
                 "type": event_type,
             }
         )
-        return str(found["id"])
 
 
 def thin(event: Json) -> Json:

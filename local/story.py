@@ -1,10 +1,13 @@
-"""The demo's story: four purchases in a small shop in Tokyo, as they would happen at Stripe."""
+"""The demo's story: a few people and a small shop in Tokyo, as it would happen at Stripe."""
 
 from dataclasses import dataclass
 
 from local.account import Account, Line
+from local.billing import DAY, MONTH, BillingAccount, Price
 
 MUG = Line("ドリップマグ", 1400, price="price_DemoMug", product="prod_DemoMug")
+CLUB = Price("price_DemoClub", "prod_DemoClub", 980, lookup_key="club")
+CLUB_PLUS = Price("price_DemoClubPlus", "prod_DemoClubPlus", 1980, lookup_key="club_plus")
 BEANS = Line("コーヒー豆 200g", 2000, price="price_DemoBeans", product="prod_DemoBeans")
 
 
@@ -21,15 +24,80 @@ class Purchase:
     is_guest: bool = False
 
 
-def tell(now: int) -> tuple[Account, list[Purchase]]:
-    """Everything that happens from `now` (epoch seconds) on, and what has to come of it."""
-    account = Account(now=now)
-    return account, [
-        _pricing_table(account),
-        _konbini(account),
-        _guest(account),
-        _quantity_changed(account),
-    ]
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One subscription, and what the records must say of it in the end."""
+
+    subscription: str
+    customer: str
+    told: str
+    status: str
+    plans: tuple[str, ...]
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that happens, and what has to come of it."""
+
+    account: BillingAccount
+    purchases: tuple[Purchase, ...]
+    followed: tuple[Followed, ...]
+
+
+def tell(now: int) -> Story:
+    """The story from `now` (epoch seconds) on; it takes about four months."""
+    account = BillingAccount(now=now)
+    purchases = (_pricing_table(account), _konbini(account), _guest(account), _quantity_changed(account))
+    return Story(account, purchases, (_recovers(account), _cancels(account)))
+
+
+def _recovers(account: BillingAccount) -> Followed:
+    customer = account.create_customer(email="ren@example.com", name="高橋 蓮", metadata={"user_id": "user_ren"})
+    account.attach_card(customer, last4="4242")
+    account.wait(20)
+    subscription = account.subscribe(customer, [CLUB], trial_days=14)
+    account.wait(11 * DAY)
+    account.trial_will_end(subscription)
+    account.wait(3 * DAY)
+    account.renew(subscription)
+    account.wait(2 * DAY)
+    account.change_price(subscription, CLUB_PLUS)
+    account.wait(MONTH)
+    account.renew(subscription, paid=False)
+    account.wait(3 * DAY)
+    account.recover(subscription)
+    account.wait(60)
+    return Followed(
+        subscription,
+        customer,
+        "Ren tries the club for 14 days, upgrades, and a renewal fails and recovers three days later.",
+        "active",
+        ("club_plus",),
+        "user_ren",
+    )
+
+
+def _cancels(account: BillingAccount) -> Followed:
+    customer = account.create_customer(email="mei@example.com", name="伊藤 芽依", metadata={"user_id": "user_mei"})
+    account.wait(20)
+    account.subscribe(customer, [CLUB])
+    account.wait(DAY)
+    subscription = account.subscribe(customer, [CLUB_PLUS], needs_action=True)
+    account.authenticate(subscription)
+    account.wait(10 * DAY)
+    account.cancel_later(subscription)
+    account.wait(20 * DAY)
+    account.cancel(subscription)
+    account.wait(60)
+    return Followed(
+        subscription,
+        customer,
+        "Mei takes the club twice by mistake and cancels one: she keeps what the other one gives.",
+        "canceled",
+        ("club",),
+        "user_mei",
+    )
 
 
 def _pricing_table(account: Account) -> Purchase:

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from functions.effects import Create, Decision, Delete, Fetch, Merge, Put, Reaction, Read
+from functions.errors import Permanent
 from functions.settings import SubscriberSettings
 from functions.stripe_events import StripeEvent, parse
 from local.account import Account
@@ -13,7 +15,12 @@ Json = dict[str, Any]
 React = Callable[[StripeEvent, SubscriberSettings], Reaction]
 
 SETTINGS = SubscriberSettings(
-    project="test", database="(default)", stripe_api_key="sk_test_x", stripe_api_base=None, user_id_key="user_id"
+    project="test",
+    database="(default)",
+    stripe_api_key="sk_test_x",
+    stripe_api_base=None,
+    user_id_key="user_id",
+    past_due_gives_access=True,
 )
 
 
@@ -25,8 +32,9 @@ def event(data: Mapping[str, Any]) -> StripeEvent:
 class World:
     """Documents and a Stripe account; remembers what every decision read, fetched and wrote."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, settings: SubscriberSettings = SETTINGS) -> None:
         self.account = account
+        self._settings = settings
         self.documents: dict[str, Json] = {}
         self.reads: list[str] = []
         self.fetches: list[Fetch] = []
@@ -35,20 +43,22 @@ class World:
     def deliver(self, react: React, data: Mapping[str, Any]) -> Decision:
         """Decide on one event and apply the effects."""
         self.reads, self.fetches, self.writes = [], [], []
-        reaction = react(event(data), SETTINGS)
-        answer: Any = None
+        reaction = react(event(data), self._settings)
+        go_on: Callable[[], Any] = partial(reaction.send, None)
         while True:
             try:
-                request = reaction.send(answer)
+                request = go_on()
             except StopIteration as decided:
                 decision: Decision = decided.value
                 break
             if isinstance(request, Read):
                 self.reads += [path for path in request.paths if path not in self.reads]
-                answer = {path: self.documents.get(path) for path in request.paths}
+                go_on = partial(reaction.send, {path: self.documents.get(path) for path in request.paths})
             else:
                 self.fetches.append(request)
-                answer = self._fetch(request)
+                found = self._fetch(request)
+                unknown = Permanent(f"Stripe has no {request.kind} {request.id}")
+                go_on = partial(reaction.throw, unknown) if found is None else partial(reaction.send, found)
         for effect in decision.effects:
             self.writes.append(effect.path)
             match effect:
@@ -65,6 +75,12 @@ class World:
         for data in self.account.events:
             self.deliver(react, data)
 
-    def _fetch(self, request: Fetch) -> Json:
-        found = {thing["id"]: thing for thing in self.account.api_objects()}[request.id]
+    def _fetch(self, request: Fetch) -> Json | None:
+        if request.kind == "event":
+            return next((event for event in self.account.events if event["id"] == request.id), None)
+        found = {thing["id"]: thing for thing in self.account.api_objects()}.get(request.id)
+        if found is None:
+            return None
+        if request.kind == "subscription_items":
+            return dict(found["items"])
         return {"data": found["line_items"]} if request.kind == "line_items" else dict(found)

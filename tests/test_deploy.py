@@ -131,19 +131,20 @@ class TestPlan:
         assert granted == {
             ("stripe-webhook", "pubsub.publisher", TOPIC),
             ("stripe-webhook", "secretmanager.secretAccessor", "STRIPE_WEBHOOK_SECRETS"),
-            ("index-customers", "datastore.user", "demo"),
-            ("index-customers", "secretmanager.secretAccessor", "STRIPE_API_KEY"),
-            ("record-orders", "datastore.user", "demo"),
-            ("record-orders", "secretmanager.secretAccessor", "STRIPE_API_KEY"),
             ("functions-build", "artifactregistry.writer", "demo"),
             ("functions-build", "logging.logWriter", "demo"),
             ("functions-build", "storage.objectViewer", "demo"),
-            ("stripe-events-push", "invoker", "index_customers"),
-            ("stripe-events-push", "invoker", "record_orders"),
             (agent, "iam.serviceAccountTokenCreator", push),
             (agent, "pubsub.publisher", DEAD_LETTER_TOPIC),
-            (agent, "pubsub.subscriber", "index_customers"),
-            (agent, "pubsub.subscriber", "record_orders"),
+        } | {
+            granted_to_a_subscriber
+            for row in SUBSCRIBERS
+            for granted_to_a_subscriber in (
+                (row.name.replace("_", "-"), "datastore.user", "demo"),
+                (row.name.replace("_", "-"), "secretmanager.secretAccessor", "STRIPE_API_KEY"),
+                ("stripe-events-push", "invoker", row.name),
+                (agent, "pubsub.subscriber", row.name),
+            )
         }
 
     def test_names_accounts_as_google_allows(self) -> None:
@@ -156,8 +157,7 @@ class TestSettings:
         assert main(PLAN, {"STRIPE_LIVEMODE": "true", "USER_ID_KEY": " ", "STRIPE_API_KEY": "sk_test_1"}) == 0
         out = capsys.readouterr().out
         assert re.findall(r"--set-env-vars=(\S+)", out) == [
-            "GOOGLE_CLOUD_PROJECT=demo,THREADS=8",
-            "GOOGLE_CLOUD_PROJECT=demo,THREADS=8",
+            *["GOOGLE_CLOUD_PROJECT=demo,THREADS=8"] * len(SUBSCRIBERS),
             "GOOGLE_CLOUD_PROJECT=demo,THREADS=16,STRIPE_LIVEMODE=true",
         ]
         assert "sk_test_1" not in out

@@ -71,6 +71,7 @@ def test_the_user_of_a_session_is_linked_to_its_customer(account: Account, world
         "user_id": "user-1",
         "customers": [customer],
         "primary": customer,
+        "plans": [],
     }
 
 
@@ -334,5 +335,6 @@ def test_a_customer_event_that_names_no_customer_is_malformed(account: Account, 
 def test_a_customer_whose_email_is_no_text_is_malformed(account: Account, world: World) -> None:
     account.create_customer(email="hana@example.com")
     account.events[0]["data"]["object"]["email"] = ["hana@example.com"]
+    account.objects.clear()
     with pytest.raises(Malformed, match="email is not a text"):
         world.deliver(react, account.events[0])

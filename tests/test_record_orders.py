@@ -369,6 +369,7 @@ def test_a_session_of_the_first_versions_keeps_its_address(account: Account, wor
 def test_an_impossible_session_is_malformed(account: Account, world: World, change: Json, reason: str) -> None:
     paid_session(account)
     account.events[0]["data"]["object"] |= change
+    account.objects.clear()
     with pytest.raises(Malformed, match=reason):
         world.deliver(react, account.events[0])
 

@@ -19,7 +19,7 @@ from functions.adapters.stripe import StripeApi
 from functions.effects import Decision, Effect, Fields, Put, Reaction, read
 from functions.errors import Retry
 from functions.log import JsonLog
-from functions.reactions import index_customers, record_orders
+from functions.reactions import index_customers, record_orders, track_subscriptions
 from functions.settings import SubscriberSettings
 from functions.stripe_events import StripeEvent
 from functions.subscriber import ROUNDS, Found, Store, Subscriber
@@ -88,7 +88,11 @@ def make(firestore_client: Client, server: local.StripeApi) -> Make:
 
     def build(name: str = "index_customers", *, react: React | None = None, store: Store | None = None) -> Bench:
         output = io.StringIO()
-        reactions = {"index_customers": index_customers.react, "record_orders": record_orders.react}
+        reactions = {
+            "index_customers": index_customers.react,
+            "record_orders": record_orders.react,
+            "track_subscriptions": track_subscriptions.react,
+        }
         subscriber = Subscriber(
             function=function(name),
             react=react or reactions[name],
@@ -173,10 +177,14 @@ def test_an_impossible_event_is_parked_with_its_bytes_and_reason(make: Make, acc
     assert bench.handle(account.events[0]) == "parked"
     parked = bench.document(f"parked_events/{account.events[0]['id']}_index_customers")
     assert parked is not None
-    assert parked["reason"] == "email is not a text"
+    assert parked["reason"] == "email is not a text (API version 2026-10-28.endive)"
     assert json.loads(parked["body"]) == account.events[0]
     [line] = bench.log()
-    assert (line["severity"], line["outcome"], line["reason"]) == ("ERROR", "parked", "email is not a text")
+    assert (line["severity"], line["outcome"], line["reason"]) == (
+        "ERROR",
+        "parked",
+        "email is not a text (API version 2026-10-28.endive)",
+    )
 
 
 def test_an_event_parked_twice_keeps_its_first_reason_and_time(make: Make) -> None:

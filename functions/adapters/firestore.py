@@ -100,6 +100,6 @@ def _translated() -> Iterator[None]:
     ) as error:
         raise Conflict(type(error).__name__) from error
     except exceptions.InvalidArgument as error:
-        raise Permanent(f"Firestore does not take what this event says: {error.message}") from error
+        raise Permanent("Firestore does not take what this event says", error.message) from error
     except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
         raise Retry(f"Firestore answered {type(error).__name__}") from error

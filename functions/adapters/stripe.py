@@ -22,6 +22,11 @@ _PATHS = {
     "charge": "/v1/charges/{id}",
     "refund": "/v1/refunds/{id}",
     "dispute": "/v1/disputes/{id}",
+    "subscription": "/v1/subscriptions/{id}",
+    "subscription_items": "/v1/subscription_items",
+    "invoice": "/v1/invoices/{id}",
+    "payment_method": "/v1/payment_methods/{id}",
+    "event": "/v1/events/{id}",
 }
 _PAGE = 100
 
@@ -43,19 +48,26 @@ class StripeApi:
         )
 
     def fetch(self, request: Fetch, event: StripeEvent) -> Json:
-        """An object as it is now, of the account the event came from; for `line_items`, every page in one list.
+        """An object as it is now, of the account the event came from; of a list, every page.
 
         Raises Retry where Stripe may answer later, Permanent where it never will.
         """
         path = _PATHS[request.kind].format(id=quote(request.id, safe=""))
-        if request.kind != "line_items":
-            return self._get(path, {}, event)
-        lines: list[Json] = []
+        if request.kind == "line_items":
+            return self._list(path, {}, event)
+        if request.kind == "subscription_items":
+            return self._list(path, {"subscription": request.id}, event)
+        return self._get(path, {}, event)
+
+    def _list(self, path: str, filters: dict[str, Any], event: StripeEvent) -> Json:
+        """Every page of a list, in one."""
+        found: list[Json] = []
         while True:
-            page = self._get(path, {"limit": _PAGE} | ({"starting_after": lines[-1]["id"]} if lines else {}), event)
-            lines += page["data"]
+            cursor = {"starting_after": found[-1]["id"]} if found else {}
+            page = self._get(path, {"limit": _PAGE, **filters, **cursor}, event)
+            found += page["data"]
             if not page["has_more"]:
-                return {"object": "list", "data": lines}
+                return {"object": "list", "data": found}
 
     def _get(self, path: str, parameters: dict[str, Any], event: StripeEvent) -> Json:
         options: dict[str, Any] = {"stripe_context" if event.is_thin else "stripe_account": event.account or None}
@@ -69,7 +81,7 @@ class StripeApi:
                 # The client leaves 429 alone. A short pause, then Pub/Sub's longer one.
                 if attempt == MAX_RETRIES or _header(error, "stripe-should-retry") == "false":
                     raise Retry("Stripe limits our rate") from error
-                self._clock.sleep(2**attempt * random.uniform(0.25, 0.75))  # noqa: S311 spreads load, keeps no secret
+                self._clock.sleep(2**attempt * random.uniform(0.25, 0.5))  # noqa: S311 spreads load, keeps no secret
                 attempt += 1
             except (stripe.APIConnectionError, stripe.AuthenticationError, stripe.PermissionError) as error:
                 # A wrong or too narrow key is mended by an operator, and the event then succeeds.

@@ -1,7 +1,7 @@
 """Keeps `customers/{c}`, the index from emails and users to customers, and each user's own list of customers."""
 
 from functions import paths
-from functions.as_of import Verdict, judge, stamp, whole
+from functions.as_of import Verdict, facts, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Json, Merge, Reaction, fetch, read
 from functions.linking import Claim, Source, claims_of, link_fields, settle
@@ -19,7 +19,7 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
 def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     customer_id = event.subject()
     path = paths.customer(customer_id)
-    payload = None if event.is_thin else Customer.of(event.snapshot())
+    payload = None if event.is_thin else (yield from facts(event, "customer", Customer.of))
     documents = yield from read(path, *paths.index_of_email(payload.email if payload else None))
     stored = documents[path]
     verdict = judge(event, stored)
@@ -47,8 +47,7 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
 
 
 def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
-    event = yield from whole(event, "checkout.session")
-    session = CheckoutSession.of(event.snapshot())
+    event, session = yield from whole(event, "checkout.session", CheckoutSession.of)
     user_id = session.named_user(settings.user_id_key)
     by: Source = "client_reference_id" if session.client_reference_id else "metadata"
     claim = Claim(user_id=user_id, by=by, at=event.created) if user_id else None

@@ -30,8 +30,7 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
 
 
 def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
-    event = yield from whole(event, "checkout.session")
-    session = CheckoutSession.of(event.snapshot())
+    event, session = yield from whole(event, "checkout.session", CheckoutSession.of)
     if session.mode == "setup":
         return Decision("ignored", reason="a session in setup mode is no order")
     user_id = session.named_user(settings.user_id_key)
@@ -90,12 +89,10 @@ def _refunds_changed(event: StripeEvent) -> Reaction:
     """`charge.refunded` carries the charge; `refund.failed` only says that a charge got its money back."""
     charge: Charge | None
     if event.type == "refund.failed":
-        event = yield from whole(event, "refund")
-        refund = Refund.of(event.snapshot())
+        event, refund = yield from whole(event, "refund", Refund.of)
         charge_id, payment_intent, charge = refund.charge, refund.payment_intent, None
     else:
-        event = yield from whole(event, "charge")
-        charge = Charge.of(event.snapshot())
+        event, charge = yield from whole(event, "charge", Charge.of)
         charge_id, payment_intent = charge.id, charge.payment_intent
     if payment_intent is None:
         return Decision("ignored", reason="a charge without a payment intent belongs to no order")
@@ -117,8 +114,7 @@ def _refunds_changed(event: StripeEvent) -> Reaction:
 
 
 def _dispute_changed(event: StripeEvent) -> Reaction:
-    event = yield from whole(event, "dispute")
-    dispute = Dispute.of(event.snapshot())
+    event, dispute = yield from whole(event, "dispute", Dispute.of)
     if dispute.payment_intent is None:
         return Decision("ignored", reason="a dispute without a payment intent belongs to no order")
     path = paths.payment(dispute.payment_intent)

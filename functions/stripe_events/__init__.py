@@ -1,6 +1,21 @@
 """Stripe's events and objects in one shape: the only place that knows API versions and thin notifications."""
 
-from functions.stripe_events.event import StripeEvent, parse
+from functions.stripe_events.billing import Invoice, PaymentMethod, Subscription, SubscriptionItem
+from functions.stripe_events.event import StripeEvent, event_of, parse
 from functions.stripe_events.objects import Charge, CheckoutSession, Customer, Dispute, LineItem, Refund
 
-__all__ = ["Charge", "CheckoutSession", "Customer", "Dispute", "LineItem", "Refund", "StripeEvent", "parse"]
+__all__ = [
+    "Charge",
+    "CheckoutSession",
+    "Customer",
+    "Dispute",
+    "Invoice",
+    "LineItem",
+    "PaymentMethod",
+    "Refund",
+    "StripeEvent",
+    "Subscription",
+    "SubscriptionItem",
+    "event_of",
+    "parse",
+]

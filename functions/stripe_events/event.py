@@ -68,6 +68,11 @@ def parse(body: bytes) -> StripeEvent:
         raise Malformed("the body is not UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise Malformed("the body is not JSON") from error
+    return event_of(data)
+
+
+def event_of(data: object) -> StripeEvent:
+    """The event that this JSON is, from a webhook or from the API. Raises Malformed."""
     if not isinstance(data, dict):
         raise Malformed("the body is not a JSON object")
     is_thin = data.get("object") == "v2.core.event"

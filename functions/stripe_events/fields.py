@@ -67,9 +67,29 @@ def required_integer(json: Mapping[str, Any], key: str) -> int:
 
 
 def mapping(json: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object inside, empty where there is none."""
+    """An object inside, empty where there is none or where only its id stands."""
     value = json.get(key)
-    return value if isinstance(value, Mapping) else {}
+    if value is None or isinstance(value, str):
+        return {}
+    if not isinstance(value, Mapping):
+        raise Malformed(f"{key} is not an object")
+    return value
+
+
+def boolean(json: Mapping[str, Any], key: str) -> bool:
+    """True or false; what is missing or null is false."""
+    value = json.get(key)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise Malformed(f"{key} is not true or false")
+
+
+def list_of(json: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The objects of one of Stripe's lists (`{"data": […]}`), without which nothing can be decided."""
+    value = mapping(json, key).get("data")
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+        raise Malformed(f"{_kind(json)} has no {key}")
+    return value
 
 
 def reference(json: Mapping[str, Any], key: str) -> str | None:

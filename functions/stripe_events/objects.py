@@ -91,9 +91,7 @@ class CheckoutSession:
             amount_total=integer(json, "amount_total"),
             amount_subtotal=integer(json, "amount_subtotal"),
             currency=text(json, "currency"),
-            total_details={
-                key: integer(totals, key) for key in ("amount_discount", "amount_shipping", "amount_tax") if totals
-            },
+            total_details={key: integer(totals, key) for key in ("amount_discount", "amount_shipping", "amount_tax")},
             payment_intent=reference(json, "payment_intent"),
             subscription=reference(json, "subscription"),
             invoice=reference(json, "invoice"),
@@ -162,7 +160,7 @@ class Charge:
             id=required_text(json, "id"),
             payment_intent=reference(json, "payment_intent"),
             amount=amount,
-            amount_refunded=max(0, required_integer(json, "amount_refunded") - (authorised - amount)),
+            amount_refunded=max(0, required_integer(json, "amount_refunded") - max(0, authorised - amount)),
             currency=text(json, "currency"),
         )
 

@@ -39,6 +39,18 @@ RESOURCES = (
     Resource(object="charge", path="charges"),
     Resource(object="refund", path="refunds"),
     Resource(object="dispute", path="disputes", id_param="dispute"),
+    Resource(
+        object="subscription",
+        path="subscriptions",
+        filters=frozenset({"customer", "status", "collection_method"}),
+        id_param="id",
+    ),
+    Resource(object="subscription_item", path="subscription_items", filters=frozenset({"subscription"})),
+    Resource(
+        object="invoice", path="invoices", filters=frozenset({"customer", "subscription", "status"}), id_param="invoice"
+    ),
+    Resource(object="payment_method", path="payment_methods", filters=frozenset({"customer", "type"})),
+    Resource(object="event", path="events", filters=frozenset({"type"})),
     Resource(object="payment_intent", path="payment_intents", id_param="intent"),
 )
 

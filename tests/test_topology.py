@@ -1,0 +1,139 @@
+"""The table of functions, and the filters that decide which events reach them."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.topology import EVENT_TYPES, FUNCTIONS, MAX_FILTER_BYTES, Function, function, message_filter
+
+ROWS = pytest.mark.parametrize("row", [row for row in FUNCTIONS if row.trigger == "events"], ids=lambda row: row.name)
+
+#: Neighbours of the types in the table, which a filter should keep out where it can.
+OTHER_TYPES = (
+    "checkout.session.created",
+    "customer.subscription.created",
+    "customer.createdx",
+    "charge.refund.updated",
+    "charge.succeeded",
+    "invoice.paid",
+    "",
+)
+
+
+def passes(expression: str, event_type: str) -> bool:
+    """What Pub/Sub makes of the expressions used here: equality and prefixes, joined by OR."""
+    for term in expression.split(" OR "):
+        if equal := re.fullmatch(r'attributes\.type = "([^"]*)"', term):
+            if event_type == equal[1]:
+                return True
+        elif prefix := re.fullmatch(r'hasPrefix\(attributes\.type, "([^"]*)"\)', term):
+            if event_type.startswith(prefix[1]):
+                return True
+        else:
+            raise AssertionError(f"no term of a filter as Pub/Sub knows it: {term}")
+    return False
+
+
+def exact_filter(event_types: tuple[str, ...]) -> str:
+    return " OR ".join(f'attributes.type = "{event_type}"' for event_type in event_types)
+
+
+def test_every_function_has_a_name_of_its_own() -> None:
+    assert len({row.name for row in FUNCTIONS}) == len(FUNCTIONS)
+
+
+def test_a_function_is_found_by_its_name() -> None:
+    assert [function(row.name) for row in FUNCTIONS] == list(FUNCTIONS)
+
+
+def test_an_unknown_function_is_answered_with_those_there_are() -> None:
+    with pytest.raises(LookupError, match=r"no function 'send_mail' in the topology; there are: .*record_orders"):
+        function("send_mail")
+
+
+def test_what_somebody_listens_to_is_what_the_rows_say() -> None:
+    assert {event_type for row in FUNCTIONS for event_type in row.event_types} == EVENT_TYPES
+
+
+@ROWS
+def test_a_row_that_listens_says_to_what_and_each_type_once(row: Function) -> None:
+    assert row.event_types
+    assert len(set(row.event_types)) == len(row.event_types)
+
+
+def test_a_row_that_is_called_listens_to_nothing() -> None:
+    assert [row.event_types for row in FUNCTIONS if row.trigger == "http"] == [()]
+
+
+@ROWS
+def test_the_filter_of_a_row_fits(row: Function) -> None:
+    assert len(row.filter.encode()) <= MAX_FILTER_BYTES
+
+
+@ROWS
+def test_the_filter_of_a_row_passes_every_type_it_handles(row: Function) -> None:
+    assert [event_type for event_type in row.event_types if not passes(row.filter, event_type)] == []
+
+
+@ROWS
+@pytest.mark.parametrize("event_type", ["payout.paid", "v1.customer.created", ""])
+def test_the_filter_of_a_row_keeps_other_families_out(row: Function, event_type: str) -> None:
+    assert not passes(row.filter, event_type)
+
+
+def test_a_filter_that_fits_is_exact() -> None:
+    types = ("customer.created", "customer.updated", "checkout.session.completed", "charge.refunded")
+    assert message_filter(types) == exact_filter(types)
+    assert [other for other in OTHER_TYPES if passes(message_filter(types), other)] == []
+
+
+def test_a_filter_is_exact_up_to_the_last_byte() -> None:
+    longest = "x." + "y" * (MAX_FILTER_BYTES - len(exact_filter(("x.",))))
+    assert message_filter((longest,)) == exact_filter((longest,))
+    assert message_filter((longest + "y",)) == 'hasPrefix(attributes.type, "x.")'
+
+
+def test_the_largest_family_is_passed_by_its_prefix() -> None:
+    sessions = tuple(f"checkout.session.{word}" for word in ("completed", "expired", "async_payment_failed"))
+    subscriptions = tuple(f"customer.subscription.{word}" for word in ("created", "updated", "paused", "deleted"))
+    expression = message_filter((*sessions, *subscriptions))
+    assert passes(expression, "customer.subscription.resumed")
+    assert not passes(expression, "checkout.session.created")
+
+
+WORDS = st.sampled_from(["account", "charge", "checkout", "customer", "invoice", "session", "subscription", "updated"])
+EVENT_TYPE = st.lists(WORDS | st.from_regex("[a-z][a-z_]{0,30}", fullmatch=True), min_size=2, max_size=4).map(".".join)
+
+
+TYPES = st.lists(EVENT_TYPE, min_size=1, max_size=16, unique=True).map(tuple)
+
+
+@given(TYPES)
+def test_a_filter_passes_all_its_types_or_is_refused(event_types: tuple[str, ...]) -> None:
+    try:
+        expression = message_filter(event_types)
+    except ValueError:
+        return
+    assert len(expression.encode()) <= MAX_FILTER_BYTES
+    assert [event_type for event_type in event_types if not passes(expression, event_type)] == []
+
+
+@given(TYPES)
+def test_a_filter_is_refused_only_where_the_prefixes_of_all_families_do_not_fit(event_types: tuple[str, ...]) -> None:
+    families = {event_type.rpartition(".")[0] + "." for event_type in event_types}
+    widest = [one for one in families if not any(one.startswith(other) for other in families - {one})]
+    if len(" OR ".join(f'hasPrefix(attributes.type, "{family}")' for family in widest)) <= MAX_FILTER_BYTES:
+        message_filter(event_types)
+
+
+@given(st.lists(EVENT_TYPE, min_size=1, max_size=6, unique=True).map(tuple))
+def test_a_prefix_is_only_used_where_the_types_do_not_fit(event_types: tuple[str, ...]) -> None:
+    if len(exact_filter(event_types)) <= MAX_FILTER_BYTES:
+        assert message_filter(event_types) == exact_filter(event_types)
+
+
+def test_types_that_no_filter_can_pass_are_refused() -> None:
+    with pytest.raises(ValueError, match="no Pub/Sub filter of 256 bytes passes"):
+        message_filter(tuple(f"family_number_{n}.created" for n in range(20)))

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import functions_framework
 
+# Firestore's batched read otherwise starts a thread for each call; read when grpc is first imported.
+os.environ.setdefault("GRPC_SINGLE_THREADED_UNARY_STREAM", "1")
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,7 +61,7 @@ def _webhook() -> "Callable[[Request], Response]":
     from functions.webhook import receive
 
     settings, clock = webhook_settings(os.environ), SystemClock()
-    publisher = PubSubTopic(PublisherClient(), settings.project, TOPIC, clock)
+    publisher = PubSubTopic(PublisherClient, settings.project, TOPIC, clock)
     log = JsonLog(sys.stdout)
     return partial(serve, partial(receive, settings=settings, publisher=publisher, clock=clock, log=log))
 

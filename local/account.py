@@ -78,7 +78,8 @@ class Account:
 
     def update_customer(self, customer: str, **fields: Any) -> None:
         """Change some of a Customer's fields."""
-        before = {key: self.objects[customer].get(key) for key in fields}
+        found = self.objects[customer]
+        before = {key: found.get(key) for key, value in fields.items() if found.get(key) != value}
         self._happened("customer.updated", self.objects[customer] | fields, previous=before)
 
     def delete_customer(self, customer: str) -> None:

@@ -122,7 +122,7 @@ class BillingAccount(Account):
     def change(self, subscription: str, *, event: str = "updated", **fields: Any) -> None:
         """Change some of a subscription's fields: `customer.subscription.updated`, or another event of the kind."""
         found = self.objects[subscription]
-        before = {key: found.get(key) for key in fields}
+        before = {key: found.get(key) for key, value in fields.items() if found.get(key) != value}
         self._happened(f"customer.subscription.{event}", found | fields, previous=before)
 
     def change_price(self, subscription: str, price: Price) -> None:

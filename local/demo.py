@@ -27,7 +27,7 @@ def main() -> int:
         started = time.perf_counter()
         # The demo is the same for everybody: a key in .env does not make it talk to Stripe.
         environ = {key: value for key, value in settings().items() if not key.startswith("STRIPE_")}
-        with running(environ, log_directory=LOCAL / "logs") as system:
+        with running(environ, log_directory=LOCAL / "logs" / "demo") as system:
             console.print(f"Up after {time.perf_counter() - started:.1f} s.\n")
             result = _deliver(system, story.account)
     except KeyboardInterrupt:

@@ -29,8 +29,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         console.print("Starting the emulators and every function …")
-        with running(settings(), log_directory=LOCAL / "logs") as system:
-            env = LOCAL / "env"
+        env = LOCAL / "env"
+        # A run that was killed leaves it behind, and whoever waits for it must not take the old one.
+        env.unlink(missing_ok=True)
+        with running(settings(), log_directory=LOCAL / "logs" / "up") as system:
             _write(env, system.environment)
             _tell(console, system, env)
             try:

@@ -33,7 +33,7 @@ def connect(address: str) -> PublisherClient:
 
 
 def topic_at(address: str, project: str = "shop") -> Publisher:
-    return PubSubTopic(connect(address), project, TOPIC, SystemClock())
+    return PubSubTopic(lambda: connect(address), project, TOPIC, SystemClock())
 
 
 def took(publish: Callable[[], None]) -> float:
@@ -50,7 +50,7 @@ def took(publish: Callable[[], None]) -> float:
 @pytest.fixture
 def topic(publisher: PublisherClient, project: str) -> Publisher:
     publisher.create_topic(name=publisher.topic_path(project, TOPIC))
-    return PubSubTopic(publisher, project, TOPIC, SystemClock())
+    return PubSubTopic(lambda: publisher, project, TOPIC, SystemClock())
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_all_threads_of_an_instance_share_one_topic(topic: Publisher, pull: Call
 
 
 def test_a_topic_that_does_not_exist_is_said_at_once(publisher: PublisherClient, project: str) -> None:
-    topic = PubSubTopic(publisher, project, "no-such-topic", SystemClock())
+    topic = PubSubTopic(lambda: publisher, project, "no-such-topic", SystemClock())
     with pytest.raises(Retry, match="NOT_FOUND"):
         topic.publish(b"{}", {}, 8)
     assert took(lambda: topic.publish(b"{}", {}, 8)) < 4
@@ -222,7 +222,7 @@ class ScriptedPubSub(grpc.GenericRpcHandler):
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self])
         port = self._server.add_insecure_port(f"{LOOPBACK}:0")
         self._server.start()
-        self.topic = PubSubTopic(connect(f"{LOOPBACK}:{port}"), "shop", TOPIC, self.clock)
+        self.topic = PubSubTopic(lambda: connect(f"{LOOPBACK}:{port}"), "shop", TOPIC, self.clock)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         if handler_call_details.method != "/google.pubsub.v1.Publisher/Publish":

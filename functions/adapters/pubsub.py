@@ -1,6 +1,7 @@
 """The Pub/Sub topic: one direct publish per event, without the client's batching delay."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import grpc
 from google.cloud.pubsub_v1 import PublisherClient
@@ -33,16 +34,21 @@ class PubSubTopic:
     through its batching or its wrappers, which cost more than verifying the event (docs/decisions/0005-publish.md).
     """
 
-    def __init__(self, client: PublisherClient, project: str, topic: str, clock: Clock) -> None:
-        self._topic = client.topic_path(project, topic)
+    def __init__(self, connect: Callable[[], PublisherClient], project: str, topic: str, clock: Clock) -> None:
+        """Nothing is connected yet: gunicorn loads the functions before it forks, and gRPC does not survive a fork."""
+        self._connect = connect
+        self._topic = PublisherClient.topic_path(project, topic)
         self._clock = clock
-        self._publish = client.transport.grpc_channel.unary_unary(
+        # Google's front end routes by this header; the client's own wrapper sets the same.
+        self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
+
+    @cached_property
+    def _publish(self) -> grpc.UnaryUnaryMultiCallable:
+        return self._connect().transport.grpc_channel.unary_unary(
             "/google.pubsub.v1.Publisher/Publish",
             request_serializer=_Request.SerializeToString,
             response_deserializer=_Response.FromString,
         )
-        # Google's front end routes by this header; the client's own wrapper sets the same.
-        self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
 
     def publish(self, data: bytes, attributes: Mapping[str, str], deadline_seconds: float) -> None:
         """Publish one message and return when it is acknowledged. Raises Retry if that fails within the deadline."""

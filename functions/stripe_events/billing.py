@@ -210,9 +210,19 @@ class PaymentMethod:
             id=required_text(json, "id"),
             customer=reference(json, "customer"),
             type=kind,
-            brand=text(details, "brand"),
+            brand=_brand(text(details, "brand")),
             last4=text(details, "last4"),
             exp_month=integer(details, "exp_month"),
             exp_year=integer(details, "exp_year"),
             created=integer(json, "created"),
         )
+
+
+#: What the Sources API calls otherwise than payment methods do.
+_BRANDS = {"american_express": "amex", "diners_club": "diners", "eftpos_australia": "eftpos_au"}
+
+
+def _brand(name: str | None) -> str | None:
+    """A brand as payment methods spell it: a card of the Sources API says `American Express`."""
+    code = (name or "").lower().replace(" ", "_")
+    return _BRANDS.get(code, code) or None

@@ -72,7 +72,7 @@ def mapping(json: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if value is None or isinstance(value, str):
         return {}
     if not isinstance(value, Mapping):
-        raise Malformed(f"{key} is not an object")
+        raise Malformed(f"{key if key.isprintable() else 'a part'} is not an object")
     return value
 
 

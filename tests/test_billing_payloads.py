@@ -18,6 +18,7 @@ from functions.stripe_events import (
 from functions.topology import function
 from local.billing import BillingAccount
 from tests.driving import World
+from tests.test_api_versions import PERIOD, story, told
 from tests.test_billing_objects import START
 from tests.versions import OLDEST, as_of_version
 

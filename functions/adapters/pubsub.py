@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 import grpc
 from google.cloud.pubsub_v1 import PublisherClient
@@ -43,8 +44,9 @@ class PubSubTopic:
         self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
 
     @cached_property
-    def _publish(self) -> grpc.UnaryUnaryMultiCallable:
-        return self._connect().transport.grpc_channel.unary_unary(
+    def _publish(self) -> "grpc.UnaryUnaryMultiCallable[Any, Any]":
+        channel: grpc.Channel = self._connect().transport.grpc_channel
+        return channel.unary_unary(
             "/google.pubsub.v1.Publisher/Publish",
             request_serializer=_Request.SerializeToString,
             response_deserializer=_Response.FromString,

@@ -54,7 +54,6 @@ FUNCTIONS: tuple[Function, ...] = (
         name="stripe_webhook",
         trigger="http",
         public=True,
-        concurrency=16,
         timeout_seconds=30,
         variables=("STRIPE_LIVEMODE", "FORWARD_ALL"),
         secrets=("STRIPE_WEBHOOK_SECRETS",),

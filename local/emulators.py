@@ -27,7 +27,9 @@ _JAVA_FOR_FIREBASE_TOOLS = 21
 
 # The first compiler and the simplest collector: up in two thirds of the time and about twice the writes per second in
 # the first minute, which is all that a test run has. Firestore's emulator speaks nothing but English.
-_JAVA_FLAGS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Duser.language=en")
+QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Duser.language=en")
+#: What a long run under load wants instead: the compiler that makes the fastest code, once it is warm.
+LONG_RUN = ("-XX:+UseSerialGC", "-Duser.language=en")
 
 _NOT_FOUND = """No emulator for {missing} found. Any one of these will do:
   1. one that runs already: set {variables} to its host:port (as `firebase emulators:exec` does);
@@ -59,6 +61,8 @@ class Emulators:
         firestore_rules: Path | None = None,
         log_directory: Path | None = None,
         sdk_roots: Sequence[Path] = USUAL_SDK_ROOTS,
+        *,
+        java_flags: Sequence[str] = QUICK_START,
     ) -> Self:
         """Uses the addresses in `environ`, and starts what it does not name. Returns when both answer.
 
@@ -78,7 +82,8 @@ class Emulators:
                 log_directory = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="emulators-")))
             log_directory.mkdir(parents=True, exist_ok=True)
             servers = []
-            for program in find_programs(environ, missing, firestore_rules, log_directory, sdk_roots):
+            programs = find_programs(environ, missing, firestore_rules, log_directory, sdk_roots, java_flags=java_flags)
+            for program in programs:
                 servers.append(Server(program, log_directory))
                 started.callback(servers[-1].stop)
             for server in servers:
@@ -142,6 +147,8 @@ def find_programs(
     rules: Path | None,
     directory: Path,
     sdk_roots: Sequence[Path] = USUAL_SDK_ROOTS,
+    *,
+    java_flags: Sequence[str] = QUICK_START,
 ) -> list[Program]:
     """What to start for the missing emulators: the SDK's jars, and firebase-tools for those it does not have."""
     jars = find_jars(environ, missing, sdk_roots)
@@ -153,7 +160,7 @@ def find_programs(
     programs = []
     if jars:
         java = find_java(environ, _JAVA_FOR_JARS)
-        programs += [_of_jar(name, java, jar, rules, environ) for name, jar in jars.items()]
+        programs += [_of_jar(name, [java, *java_flags], jar, rules, environ) for name, jar in jars.items()]
     if others and npx:
         java = find_java(environ, _JAVA_FOR_FIREBASE_TOOLS)
         programs.append(
@@ -188,8 +195,10 @@ def _sdk_roots(environ: Mapping[str, str], usual: Sequence[Path]) -> Iterator[Pa
             yield Path(answer.stdout.strip())
 
 
-def _of_jar(name: str, java: Path, jar: Path, rules: Path | None, environ: Mapping[str, str]) -> Program:
-    command: list[str | Path] = [java, *_JAVA_FLAGS]
+def _of_jar(
+    name: str, java: Sequence[str | Path], jar: Path, rules: Path | None, environ: Mapping[str, str]
+) -> Program:
+    command: list[str | Path] = [*java]
     if name == "firestore":  # its jar names no main class
         command += ["-cp", jar, "com.google.cloud.datastore.emulator.firestore.CloudFirestore", "start"]
         command += [f"--rules={rules.resolve()}"] if rules else []

@@ -158,7 +158,7 @@ class TestSettings:
         out = capsys.readouterr().out
         assert re.findall(r"--set-env-vars=(\S+)", out) == [
             *["GOOGLE_CLOUD_PROJECT=demo,THREADS=8"] * len(SUBSCRIBERS),
-            "GOOGLE_CLOUD_PROJECT=demo,THREADS=16,STRIPE_LIVEMODE=true",
+            "GOOGLE_CLOUD_PROJECT=demo,THREADS=8,STRIPE_LIVEMODE=true",
         ]
         assert "sk_test_1" not in out
 

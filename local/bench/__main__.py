@@ -13,8 +13,8 @@ from rich.console import Console
 
 from local.bench import subscriber, webhook
 from local.bench.findings import BenchError, Finding, table
-from local.emulators import EmulatorError, Emulators
-from local.processes import ServerError
+from local.emulators import LONG_RUN, Emulators
+from local.processes import NotStarted
 from local.up import LOCAL
 
 _PACKAGES = ("functions-framework", "gunicorn", "stripe", "grpcio", "google-cloud-firestore", "google-cloud-pubsub")
@@ -29,13 +29,13 @@ def main(arguments: Sequence[str] | None = None, logs: Path = LOCAL / "bench") -
         _machine(), f"Measuring, which takes {'some seconds' if asked.quick else 'a minute or two'} …", sep="\n"
     )
     try:
-        with Emulators.start(os.environ, log_directory=logs) as emulators:
+        with Emulators.start(os.environ, log_directory=logs, java_flags=LONG_RUN) as emulators:
             # By these Google's clients find the emulators, here and in the functions.
             os.environ.update(emulators.environment())
             findings = list(_measure(asked, logs))
     except KeyboardInterrupt:
         return 130
-    except (EmulatorError, ServerError, BenchError) as problem:
+    except (NotStarted, BenchError) as problem:
         console.print(f"[bold red]Not measured.[/] {problem}", soft_wrap=True)
         return 1
     console.print(f"{time.perf_counter() - started:.0f} s, load average {os.getloadavg()[0]:.1f}. Logs: {logs}/")

@@ -48,7 +48,7 @@ _EVENT_BYTES = 5_000
 class Effort:
     """How long to measure. The warm-up is for the emulator's JVM, which compiles what it runs often."""
 
-    warm_up_seconds: float = 3.0
+    warm_up_seconds: float = 10.0
     seconds: float = 0.5
     busy_rounds: int = 25
     quiet_rounds: int = 15

@@ -68,6 +68,7 @@ def _webhook() -> "Callable[[Request], Response]":
 
 @cache
 def _subscriber(name: str) -> "Subscriber":
+    import logging
     import sys
     from importlib import import_module
 
@@ -76,12 +77,15 @@ def _subscriber(name: str) -> "Subscriber":
     from functions.adapters.clock import SystemClock
     from functions.adapters.firestore import FirestoreStore
     from functions.adapters.stripe import StripeApi
-    from functions.log import JsonLog
+    from functions.errors import Retry
+    from functions.log import JsonLog, OnlyUnexpected
     from functions.settings import subscriber_settings
     from functions.subscriber import Subscriber
     from functions.topology import function
 
     settings, clock = subscriber_settings(os.environ), SystemClock()
+    # Flask's logger has the name of the function.
+    logging.getLogger(name).addFilter(OnlyUnexpected(Retry))
     return Subscriber(
         function=function(name),
         react=import_module(f"functions.reactions.{name}").react,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from functions.effects import Fetch, Kind, Read, fetch
+from functions.effects import Decision, Fetch, Kind, Read, fetch
 from functions.errors import Malformed, Permanent
 from functions.stripe_events import StripeEvent
 
@@ -74,6 +74,13 @@ def facts(
             return of((yield from fetch(kind, event.subject())))
         except Permanent:
             raise lacking from None
+
+
+def nothing_to_do(verdict: Verdict) -> Decision | None:
+    """The decision on an event that says nothing new; None where there is something to apply."""
+    if verdict is Verdict.DUPLICATE:
+        return Decision("duplicate")
+    return Decision("stale") if verdict is Verdict.STALE else None
 
 
 def stamp(event: StripeEvent, stored: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -45,9 +45,11 @@ def membership(customer: Mapping[str, Any] | None) -> Membership:
 
 
 def keys_to_change(before: Membership, after: Membership) -> set[str]:
-    """The index documents that have to be read to move a customer."""
+    """The documents that have to be read to move a customer: index entries, and users that may lose their last one."""
     old, new = before.entries(), after.entries()
-    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    loses = before.user_id is not None and before.user_id != after.user_id
+    return changed | ({paths.user(before.user_id)} if loses and before.user_id else set())
 
 
 def move(customer_id: str, before: Membership, after: Membership, index: Documents) -> tuple[Effect, ...]:
@@ -58,7 +60,9 @@ def move(customer_id: str, before: Membership, after: Membership, index: Documen
     effects: list[Effect] = []
     users = {key: user for user in (before.user_id, after.user_id) for key in paths.index_of_user(user) if user}
     own_entries = after.entries()
-    for key in sorted(keys_to_change(before, after)):
+    for key in sorted(before.entries().keys() | own_entries.keys()):
+        if before.entries().get(key) == own_entries.get(key):
+            continue
         stored = (index[key] or {}).get("entries", {})
         entries = {customer: entry for customer, entry in stored.items() if customer != customer_id}
         if key in own_entries:
@@ -70,8 +74,19 @@ def move(customer_id: str, before: Membership, after: Membership, index: Documen
         if key in users:
             own = paths.user(users[key])
             plans = sorted({plan for entry in entries.values() for plan in entry["plans"]})
-            effects.append(Merge(own, found | {"user_id": users[key], "plans": plans}) if entries else Delete(own))
+            seen = found | {"user_id": users[key], "plans": plans}
+            effects.append(Merge(own, seen) if entries else _forget(own, index[own]))
     return tuple(effects)
+
+
+#: The fields of `users/{user}` that are ours. An application may keep its own beside them.
+_OURS = frozenset({"user_id", "customers", "primary", "plans"})
+
+
+def _forget(path: str, user: Json | None) -> Effect:
+    """Take our fields off a user who has no customer any more, and leave the application's."""
+    theirs = {name: value for name, value in (user or {}).items() if name not in _OURS}
+    return Put(path, theirs) if theirs else Delete(path)
 
 
 def _ranked(entries: Mapping[str, Json]) -> Json:

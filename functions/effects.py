@@ -17,7 +17,8 @@ Documents = Mapping[str, Json | None]
 Outcome = Literal["applied", "duplicate", "stale", "ignored", "parked", "retry"]
 
 #: What can be fetched from Stripe, named by Stripe's `object`; `line_items` is every line of a Checkout Session,
-#: `subscription_items` every item of a subscription.
+#: `subscription_items` every item of a subscription,
+#: `invoice_payments` every invoice that a payment intent pays.
 Kind = Literal[
     "customer",
     "checkout.session",
@@ -28,6 +29,7 @@ Kind = Literal[
     "subscription",
     "subscription_items",
     "invoice",
+    "invoice_payments",
     "payment_method",
     "event",
 ]

@@ -24,5 +24,9 @@ class Retry(Exception):
     """Something outside failed for now: raise, so that Pub/Sub delivers the event again with backoff."""
 
 
+class Unexpected(Exception):
+    """Something nobody thought of went wrong: the message comes back. Says what kind, and not what it quoted."""
+
+
 class Conflict(Exception):
     """A document changed between the read and the commit: read again, decide again."""

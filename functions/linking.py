@@ -6,7 +6,7 @@ arrives first, late or twice.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 #: Where a claim comes from, in the order in which they count within one second.
@@ -19,8 +19,8 @@ class Claim:
     """A user said to own a customer. `at` is in epoch seconds.
 
     A snapshot dates its claim exactly. A customer that had to be fetched is as it is now, and nothing says since when
-    its metadata names the user: such a claim carries the earliest time it can be from, and gives way to the exact one
-    when the event that brought it arrives.
+    its metadata names the user: such a claim counts from the earliest event in which we met the customer, and gives
+    way to the exact one when the event that brought it arrives.
     """
 
     user_id: str
@@ -41,6 +41,11 @@ def settle(claims: Iterable[Claim], *more: Claim | None) -> tuple[Claim, ...]:
         if claim is not None and (claim.user_id not in best or _preferred(claim) < _preferred(best[claim.user_id])):
             best[claim.user_id] = claim
     return tuple(sorted(best.values(), key=_seniority))
+
+
+def met(claims: Iterable[Claim], at: int) -> tuple[Claim, ...]:
+    """The claims of a customer that an event of that time shows us: what is guessed cannot be later than that."""
+    return settle(claim if claim.exact else replace(claim, at=min(claim.at, at)) for claim in claims)
 
 
 def link_fields(claims: tuple[Claim, ...]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One line of JSON per event, with the field names Cloud Logging understands. Never any personal data."""
 
 import json
+import logging
 from typing import Any, Literal, Protocol, TextIO
 
 Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -29,3 +30,15 @@ class JsonLog:
         # One write, so that lines of several threads never mix.
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._stream.flush()
+
+
+class OnlyUnexpected(logging.Filter):
+    """For the framework's own logger: an exception that has its line already needs no traceback."""
+
+    def __init__(self, expected: type[Exception]) -> None:
+        super().__init__()
+        self._expected = expected
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        return not (record.exc_info and isinstance(record.exc_info[1], self._expected))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from functions import paths
 from functions.clock import Clock
 from functions.effects import Decision, Effect, Fetch, Fields, Json, Outcome, Reaction, Read
-from functions.errors import Conflict, Malformed, Permanent, Retry
+from functions.errors import Conflict, Malformed, Permanent, Retry, Unexpected
 from functions.log import Log, Severity
 from functions.settings import SubscriberSettings
 from functions.stripe_events import StripeEvent, parse
@@ -81,8 +81,8 @@ class Subscriber:
     def handle(self, message: Mapping[str, Any]) -> Outcome:
         """Process one Pub/Sub message: `data` (base64), `attributes`, `messageId`.
 
-        Returns when the message may be acknowledged. Raises Retry, or whatever nobody expected, so that Pub/Sub
-        delivers it again. Calling it again with the same message changes nothing.
+        Returns when the message may be acknowledged. Raises Retry or Unexpected, so that Pub/Sub delivers it again.
+        Calling it again with the same message changes nothing.
         """
         started = self.clock.now()
         cost = Cost()
@@ -131,11 +131,13 @@ class Subscriber:
             return "parked"
         except Retry as problem:
             say("WARNING", "retry", str(problem))
-            raise
+            raise problem from None
         except Exception as error:
-            # Only its class: the text of an unexpected error may quote what a customer typed.
-            say("ERROR", "retry", f"unexpected {type(error).__name__}")
-            raise
+            # Only its class, here and in the traceback that the framework logs: the text of an unexpected error may
+            # quote what a customer typed.
+            kind = f"unexpected {type(error).__name__}"
+            say("ERROR", "retry", kind)
+            raise Unexpected(kind).with_traceback(error.__traceback__) from None
         say("INFO", decision.outcome, decision.reason)
         return decision.outcome
 

@@ -38,6 +38,8 @@ class Account:
         self._prefix = prefix
         self._numbers = count(1)
         self._lines: dict[str, list[Json]] = {}
+        #: Invoice -> the payment intent that paid it.
+        self._intents: dict[str, str] = {}
 
     def wait(self, seconds: int) -> None:
         """Let time pass."""
@@ -151,6 +153,7 @@ class Account:
             found["payment_intent"] = self._id("pi")
         if found["mode"] == "subscription":
             found["subscription"] = self._id("sub")
+            found["invoice"] = self._id("in")
         if found["mode"] == "setup" or not found["amount_total"]:
             found["payment_status"] = "no_payment_required"
         elif paid:
@@ -232,8 +235,9 @@ class Account:
         return self._lines[session]
 
     def charge_of(self, session: str) -> str:
-        """The id of the charge that paid a session."""
-        intent = self.objects[session]["payment_intent"]
+        """The id of the charge that paid a session, directly or through its invoice."""
+        found = self.objects[session]
+        intent = found["payment_intent"] or self._intents[found["invoice"]]
         return next(
             str(found["id"])
             for found in self.objects.values()
@@ -277,8 +281,22 @@ class Account:
 
     def _charge(self, session: str) -> None:
         found = self.objects[session]
-        if found["payment_intent"] is None or found["payment_status"] != "paid":
+        if found["payment_status"] != "paid":
             return
+        intent = found["payment_intent"]
+        if intent is None:
+            # Of a subscription only the invoice knows by which intent it was paid.
+            intent = self._intents[found["invoice"]] = self._id("pi")
+            payment = {
+                "id": self._id("inpay"),
+                "object": "invoice_payment",
+                "amount_paid": found["amount_total"],
+                "created": self.now,
+                "invoice": found["invoice"],
+                "payment": {"type": "payment_intent", "payment_intent": intent},
+                "status": "paid",
+            }
+            self.objects[payment["id"]] = payment
         charge = {
             "id": self._id("ch"),
             "object": "charge",
@@ -292,7 +310,7 @@ class Account:
             "livemode": False,
             "metadata": {},
             "paid": True,
-            "payment_intent": found["payment_intent"],
+            "payment_intent": intent,
             "refunded": False,
             "status": "succeeded",
         }

@@ -1,6 +1,8 @@
 """`make demo`: the story through the real system, and what came of it, printed."""
 
+import os
 import random
+import secrets
 import sys
 import time
 from collections.abc import Iterable
@@ -8,6 +10,7 @@ from collections.abc import Iterable
 from rich.console import Console
 
 from functions import paths
+from functions.topology import FUNCTIONS
 from local.account import Account
 from local.billing import DAY
 from local.processes import NotStarted
@@ -15,7 +18,7 @@ from local.report import Json, Result, order_of, report
 from local.sender import send
 from local.story import Purchase, Story, tell
 from local.system import System, running
-from local.up import LOCAL, settings
+from local.up import LOCAL
 
 
 def main() -> int:
@@ -25,9 +28,11 @@ def main() -> int:
     try:
         console.print("Starting Google's Firestore and Pub/Sub emulators, every function and a local Stripe API …")
         started = time.perf_counter()
-        # The demo is the same for everybody: a key in .env does not make it talk to Stripe.
-        environ = {key: value for key, value in settings().items() if not key.startswith("STRIPE_")}
-        with running(environ, log_directory=LOCAL / "logs" / "demo") as system:
+        # The demo is the same for everybody: no setting of .env changes it, and no earlier run is in its way.
+        own = {name for row in FUNCTIONS for name in (*row.variables, *row.secrets)}
+        environ = {key: value for key, value in os.environ.items() if key not in own}
+        project = f"demo-{secrets.token_hex(4)}"
+        with running(environ, log_directory=LOCAL / "logs" / "demo", project=project) as system:
             console.print(f"Up after {time.perf_counter() - started:.1f} s.\n")
             result = _deliver(system, story.account)
     except KeyboardInterrupt:

@@ -49,9 +49,11 @@ class Emulators:
     Used as a context manager: what was started ends with it, what ran before stays.
     """
 
-    def __init__(self, addresses: Mapping[str, str], started: ExitStack) -> None:
+    def __init__(self, addresses: Mapping[str, str], servers: Sequence[Server], started: ExitStack) -> None:
         self.firestore_host = addresses["firestore"]
         self.pubsub_host = addresses["pubsub"]
+        #: What was started here; empty where both ran before.
+        self.servers = tuple(servers)
         self._started = started
 
     @classmethod
@@ -81,7 +83,7 @@ class Emulators:
             if log_directory is None:
                 log_directory = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="emulators-")))
             log_directory.mkdir(parents=True, exist_ok=True)
-            servers = []
+            servers: list[Server] = []
             programs = find_programs(environ, missing, firestore_rules, log_directory, sdk_roots, java_flags=java_flags)
             for program in programs:
                 servers.append(Server(program, log_directory))
@@ -89,7 +91,7 @@ class Emulators:
             for server in servers:
                 server.wait_until_ready()
                 addresses |= server.addresses
-            return cls(addresses, started.pop_all())
+            return cls(addresses, servers, started.pop_all())
 
     def environment(self) -> dict[str, str]:
         """The variables by which Google's clients in another process find these emulators."""

@@ -5,6 +5,7 @@ gunicorn serves it with threads, as functions-framework's own server does in the
 as it stops a deployment.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import functions_framework
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from functions.errors import SettingsError
 from functions.topology import FUNCTIONS
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -21,9 +23,17 @@ _MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
 def application() -> DispatcherMiddleware:
     """`/stripe_webhook`, `/index_customers`, …; and at `/` the word that everything is there."""
-    return DispatcherMiddleware(
-        _ready, {f"/{row.name}": functions_framework.create_app(row.name, str(_MAIN)) for row in FUNCTIONS}
-    )
+    try:
+        apps = {f"/{row.name}": functions_framework.create_app(row.name, str(_MAIN)) for row in FUNCTIONS}
+    except SettingsError as problem:
+        # What to do, and not a traceback of how it was found.
+        sys.exit(f"A function does not start: {problem}")
+    return DispatcherMiddleware(_ready, {path: _at_its_root(app) for path, app in apps.items()})
+
+
+def _at_its_root(app: Wsgi) -> Wsgi:
+    """Serves `/stripe_webhook` as the cloud serves it: the mounted app would redirect it to `/stripe_webhook/`."""
+    return lambda environ, start_response: app(environ | {"PATH_INFO": environ["PATH_INFO"] or "/"}, start_response)
 
 
 def _ready(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -154,6 +154,11 @@ class Server:
         self._choose_ports = choose_ports
         self._launch()
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._program.name
+
     def _launch(self) -> None:
         names = self._program.listens
         ports = dict(zip(names, self._choose_ports(len(names)), strict=True))

@@ -34,7 +34,7 @@ def send(url: str, secret: str, events: Sequence[Mapping[str, Any]], *, connecti
             body = json.dumps(event, ensure_ascii=False).encode()
             headers = {"Stripe-Signature": sign(body, secret), "Content-Type": "application/json; charset=utf-8"}
             started = time.perf_counter()
-            response = session.post(url, data=body, headers=headers, timeout=30)
+            response = session.post(url, data=body, headers=headers, timeout=30, allow_redirects=False)
             return Answer(response.status_code, response.text.strip(), time.perf_counter() - started)
 
         return list(pool.map(deliver, events))

@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import secrets
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud.firestore import Client
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
@@ -62,7 +64,8 @@ class System:
 
     def firestore(self) -> Client:
         """The system's database."""
-        return Client(project=self.environment["GOOGLE_CLOUD_PROJECT"])
+        database = self.environment.get("FIRESTORE_DATABASE", "(default)")
+        return Client(project=self.environment["GOOGLE_CLOUD_PROJECT"], database=database)
 
 
 @contextmanager
@@ -87,7 +90,9 @@ def running(
         log_directory.mkdir(parents=True, exist_ok=True)
         emulators = stack.enter_context(Emulators.start(environ, log_directory=log_directory))
         stripe_api = None if key else stack.enter_context(StripeApi())
-        secret = environ.get("STRIPE_WEBHOOK_SECRETS") or f"whsec_{secrets.token_hex(16)}"
+        secret = ",".join(re.split(r"[,\s]+", environ.get("STRIPE_WEBHOOK_SECRETS", "").strip())) or (
+            f"whsec_{secrets.token_hex(16)}"
+        )
         settings = {
             "GOOGLE_CLOUD_PROJECT": project,
             "STRIPE_WEBHOOK_SECRETS": secret,
@@ -103,13 +108,15 @@ def running(
         os.environ.update(emulators.environment())
         emulators.put_rules(project, rules.read_text("utf-8"))
         _create_topology(project, url)
+        stack.callback(_delete_subscriptions, project)
+        chosen = {name: environ[name] for name in ("FIRESTORE_DATABASE", "USER_ID_KEY") if environ.get(name)}
         yield System(
-            environment={"WEBHOOK_URL": f"{url}/stripe_webhook", **settings},
+            environment={"WEBHOOK_URL": f"{url}/stripe_webhook", **settings, **chosen},
             emulators=emulators,
             functions=functions,
             stripe_api=stripe_api,
             webhook_url=f"{url}/stripe_webhook",
-            webhook_secret=secret.replace(",", " ").split()[0],
+            webhook_secret=secret.split(",")[0],
         )
 
 
@@ -131,11 +138,15 @@ def _functions(environ: Mapping[str, str]) -> Program:
 
 def _create_topology(project: str, url: str) -> None:
     """The topics, and a push subscription for each row that reacts to events: what `deploy` does in the cloud."""
-    with PublisherClient() as publisher, SubscriberClient() as subscriber:
+    with PublisherClient() as publisher:
         topic = publisher.topic_path(project, TOPIC)
         dead_letters = publisher.topic_path(project, DEAD_LETTER_TOPIC)
         for name in (topic, dead_letters):
-            publisher.create_topic(name=name)
+            # An emulator that ran before may have them from an earlier run.
+            with suppress(AlreadyExists):
+                publisher.create_topic(name=name)
+    _delete_subscriptions(project)
+    with SubscriberClient() as subscriber:
         for row in FUNCTIONS:
             if row.trigger != "events":
                 continue
@@ -157,3 +168,12 @@ def _create_topology(project: str, url: str) -> None:
                     },
                 }
             )
+
+
+def _delete_subscriptions(project: str) -> None:
+    """None may stay behind in an emulator that goes on: it would push to a port that is somebody else's by then."""
+    with SubscriberClient() as subscriber:
+        for row in FUNCTIONS:
+            if row.trigger == "events":
+                with suppress(NotFound):
+                    subscriber.delete_subscription(subscription=subscriber.subscription_path(project, row.name))

@@ -1,8 +1,10 @@
 """`make up`: the whole system on this machine, staying up until Ctrl-C."""
 
 import os
+import shlex
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -11,6 +13,7 @@ from dotenv import dotenv_values
 from rich.console import Console
 from rich.table import Table
 
+from local.emulators import VARIABLES
 from local.processes import NotStarted, ServerError
 from local.system import ROOT, System, running
 
@@ -25,20 +28,22 @@ def settings() -> dict[str, str]:
 def main() -> int:
     """Start, say where everything is, wait. Returns the exit code."""
     console = Console(highlight=False)
-    # SIGTERM winds everything down as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGTERM winds everything down as Ctrl-C does, and both do in a script's background, where a shell ignores SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         console.print("Starting the emulators and every function …")
         env = LOCAL / "env"
         # A run that was killed leaves it behind, and whoever waits for it must not take the old one.
         env.unlink(missing_ok=True)
-        with running(settings(), log_directory=LOCAL / "logs" / "up") as system:
+        environ = settings()
+        with running(environ, log_directory=LOCAL / "logs" / "up", project=_project(environ)) as system:
             _write(env, system.environment)
             _tell(console, system, env)
             try:
                 _wait_for_a_failure(system)
             finally:
-                env.unlink()
+                env.unlink(missing_ok=True)
     except KeyboardInterrupt:
         console.print("Stopped, and everything that was started with it.")
         return 0
@@ -48,6 +53,13 @@ def main() -> int:
     return 0
 
 
+def _project(environ: Mapping[str, str]) -> str:
+    """The project of emulators that run already (`firebase emulators:exec` names it), else one of our own."""
+    preset = any(environ.get(variable) for variable in VARIABLES.values())
+    named = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT")
+    return named if preset and named else "demo-local"
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -55,7 +67,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _write(env: Path, environment: Mapping[str, str]) -> None:
     """One KEY=VALUE a line, whole or not at all: other programs wait for this file."""
     part = env.with_suffix(".part")
-    part.write_text("".join(f"{key}={value}\n" for key, value in environment.items()))
+    part.touch(mode=0o600)
+    part.write_text("".join(f"{key}={shlex.quote(value)}\n" for key, value in environment.items()))
     part.replace(env)
 
 
@@ -75,9 +88,10 @@ def _tell(console: Console, system: System, env: Path) -> None:
 def _wait_for_a_failure(system: System) -> None:
     """Returns never, but for an interrupt or the end of the functions."""
     while True:
-        signal.sigtimedwait([], 1)
-        if system.functions.child.exit_status is not None:
-            raise ServerError(f"The functions ended by themselves; {system.functions.child.log} says why.")
+        time.sleep(1)
+        for server in (system.functions, *system.emulators.servers):
+            if server.child.exit_status is not None:
+                raise ServerError(f"{server.name} ended by itself; {server.child.log} says why.")
 
 
 if __name__ == "__main__":

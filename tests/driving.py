@@ -78,6 +78,9 @@ class World:
     def _fetch(self, request: Fetch) -> Json | None:
         if request.kind == "event":
             return next((event for event in self.account.events if event["id"] == request.id), None)
+        if request.kind == "invoice_payments":
+            things = [each for each in self.account.objects.values() if each["object"] == "invoice_payment"]
+            return {"data": [each for each in things if each["payment"]["payment_intent"] == request.id]}
         found = {thing["id"]: thing for thing in self.account.api_objects()}.get(request.id)
         if found is None:
             return None

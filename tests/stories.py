@@ -75,6 +75,7 @@ class _Steps:
         account = self._account
         session = account.open_session(
             [Line("Mug", self._one(1400, 1400, 0))],
+            mode=self._one("payment", "payment", "subscription"),
             customer=self._one(None, *self._customers),
             client_reference_id=self._one(None, *USERS),
         )
@@ -82,7 +83,7 @@ class _Steps:
         account.complete(session, email=self._one(*EMAILS), paid=paid, creates_customer=self._one(True, False))
         if account.objects[session]["payment_status"] == "unpaid":
             self._waiting.append(session)
-        elif account.objects[session]["payment_intent"]:
+        elif account.objects[session]["payment_status"] == "paid":
             self._charged.append(session)
 
     def abandon(self) -> None:

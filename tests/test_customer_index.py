@@ -89,7 +89,7 @@ def test_a_customer_stands_under_its_address_and_its_user(member: Membership, ke
     [
         pytest.param(HANA, HANA, set(), id="nothing changed"),
         pytest.param(NOWHERE, HANA, {EMAIL, USER}, id="joins"),
-        pytest.param(HANA, NOWHERE, {EMAIL, USER}, id="leaves"),
+        pytest.param(HANA, NOWHERE, {EMAIL, USER, OWN}, id="leaves"),
         pytest.param(
             HANA,
             Membership(email="new@example.com", user_id="hana", created=100),
@@ -99,7 +99,7 @@ def test_a_customer_stands_under_its_address_and_its_user(member: Membership, ke
         pytest.param(
             HANA,
             Membership(email="hana@example.com", user_id="ben", created=100),
-            {USER, "customer_index/user:ben"},
+            {USER, "customer_index/user:ben", OWN},
             id="another user",
         ),
         pytest.param(

@@ -128,6 +128,33 @@ def test_a_metadata_change_does_not_take_a_customer_from_its_user(account: Accou
         assert fresh.documents[f"customers/{customer}"]["user_id"] == "owner"
 
 
+def test_the_user_a_session_names_goes_before_the_metadata_of_a_customer_nobody_knew(account: Account) -> None:
+    customer = account.create_customer(email="hana@example.com", metadata={"user_id": "of-metadata"})
+    account.wait(60)
+    buy(account, customer, client_reference_id="of-session")
+    account.wait(60)
+    buy(account, customer, client_reference_id="too-late")
+    for order in (account.events[1:], list(reversed(account.events[1:]))):
+        fresh = World(account)
+        for data in order:
+            fresh.deliver(react, data)
+        found = fresh.documents[f"customers/{customer}"]
+        assert (found["user_id"], sorted(found["conflicts"])) == ("of-session", ["of-metadata", "too-late"])
+
+
+def test_a_customer_that_was_linked_before_anything_arrived_stays_so(account: Account) -> None:
+    customer = account.create_customer(email="hana@example.com", metadata={"user_id": "owner"})
+    account.wait(60)
+    buy(account, customer)
+    account.wait(60)
+    buy(account, customer, client_reference_id="somebody")
+    for order in (account.events[1:], list(reversed(account.events[1:]))):
+        fresh = World(account)
+        for data in order:
+            fresh.deliver(react, data)
+        assert fresh.documents[f"customers/{customer}"]["user_id"] == "owner"
+
+
 def test_an_unknown_customer_in_a_session_is_fetched_once(account: Account, world: World) -> None:
     customer = account.create_customer(email="hana@example.com", name="Hana")
     buy(account, customer, client_reference_id="user-1")
@@ -159,6 +186,17 @@ def test_a_deleted_customer_leaves_the_index_and_keeps_its_user_and_nothing_pers
     assert list(world.documents) == [f"customers/{customer}"]
     found = world.documents[f"customers/{customer}"]
     assert (found["deleted"], found["user_id"], found["email"], found["name"]) == (True, "user-1", None, None)
+
+
+def test_what_the_application_keeps_with_a_user_is_never_touched(account: Account, world: World) -> None:
+    customer = account.create_customer(email="hana@example.com", metadata={"user_id": "user-1"})
+    account.wait(1)
+    account.delete_customer(customer)
+    world.documents["users/user-1"] = {"theme": "dark"}
+    world.deliver(react, account.events[0])
+    assert world.documents["users/user-1"]["theme"] == "dark"
+    world.deliver(react, account.events[1])
+    assert world.documents["users/user-1"] == {"theme": "dark"}
 
 
 @pytest.mark.parametrize("seconds", [0, 1])

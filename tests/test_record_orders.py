@@ -271,6 +271,37 @@ def test_a_refund_of_something_else_than_an_order_is_only_remembered(account: Ac
     assert path.startswith("payments/pi_")
 
 
+@pytest.mark.parametrize("old_version", [False, True])
+def test_the_refund_of_a_subscriptions_first_payment_meets_its_order_over_the_invoice(
+    account: Account, old_version: bool
+) -> None:
+    session = paid_session(account, mode="subscription")
+    account.wait(60)
+    account.refund(session, 400)
+    account.wait(60)
+    account.dispute(session)
+    if old_version:
+        # Until basil the charge said which invoice it paid.
+        account.events[1]["data"]["object"]["invoice"] = account.objects[session]["invoice"]
+    completed, refunded, disputed = account.events
+    for order in (account.events, [refunded, completed, disputed], [disputed, refunded, completed]):
+        world = World(account)
+        for data in order:
+            world.deliver(react, data)
+        found = order_of(world, session)
+        assert (found["status"], found["amount_refunded"], found["disputed"]) == ("partially_refunded", 400, True)
+        for data in order:
+            assert world.deliver(react, data).outcome == "duplicate"
+            assert (world.fetches, len(world.reads), world.writes) == ([], 2, [])
+
+
+def test_the_refund_of_a_renewal_is_remembered_with_its_invoice(account: Account, world: World) -> None:
+    session = paid_session(account, mode="subscription")
+    account.refund(session, 400)
+    world.deliver(react, account.events[-1])
+    assert sorted(path.split("_")[0] for path in world.documents) == ["payments/in", "payments/pi"]
+
+
 def test_a_charge_without_a_payment_intent_is_ignored(account: Account, world: World) -> None:
     session = paid_session(account)
     account.refund(session, 400)

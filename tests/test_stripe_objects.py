@@ -176,7 +176,10 @@ def fields_of(*kinds: Json, of_type: type) -> list[tuple[Json, str]]:
                 currency="jpy",
             ),
         ),
-        (CHARGE, Charge(id="ch_1", payment_intent="pi_1", amount=2800, amount_refunded=500, currency="jpy")),
+        (
+            CHARGE,
+            Charge(id="ch_1", payment_intent="pi_1", invoice=None, amount=2800, amount_refunded=500, currency="jpy"),
+        ),
         (REFUND, Refund(id="re_1", charge="ch_1", payment_intent="pi_1")),
         (
             DISPUTE,

@@ -17,7 +17,7 @@ from google.cloud.firestore import Client
 from functions.adapters.firestore import FirestoreStore
 from functions.adapters.stripe import StripeApi
 from functions.effects import Decision, Effect, Fields, Put, Reaction, read
-from functions.errors import Retry
+from functions.errors import Retry, Unexpected
 from functions.log import JsonLog
 from functions.reactions import index_customers, record_orders, track_subscriptions
 from functions.settings import SubscriberSettings
@@ -244,7 +244,7 @@ def test_what_nobody_expected_reaches_the_top_and_its_text_stays_out_of_the_log(
 
     bench = make(react=broken)
     account.create_customer(email="hana@example.com")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(Unexpected, match=r"^unexpected ZeroDivisionError$"):
         bench.handle(account.events[0])
     [line] = bench.log()
     assert (line["severity"], line["outcome"]) == ("ERROR", "retry")

@@ -32,7 +32,7 @@ class FirestoreStore:
     def read(self, paths: Sequence[str]) -> Mapping[str, Found]:
         """Read documents in one batch. Raises Retry."""
         references = {path: self._client.document(path) for path in paths}
-        with _translated():
+        with _reading(), _translated():
             snapshots = {
                 snapshot.reference: snapshot
                 for snapshot in self._client.get_all(
@@ -85,6 +85,15 @@ class FirestoreStore:
                 # `set` takes no precondition: an update that also removes what is no longer there is the same.
                 gone = dict.fromkeys(found.fields.keys() - effect.fields.keys(), DELETE_FIELD)
                 batch.update(reference, {**effect.fields, **gone}, option)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A read conflicts with nothing: what looks so is a database that is not there, or one that is busy."""
+    try:
+        yield
+    except Conflict as problem:
+        raise Retry(f"Firestore answered {problem} to a read: is there such a database?") from problem
 
 
 @contextmanager

@@ -32,7 +32,8 @@ class PubSubTopic:
     """`functions.webhook.Publisher` on the official client's channel.
 
     The client knows the address, the credentials and the emulator; the call itself goes through its channel and not
-    through its batching or its wrappers, which cost more than verifying the event (docs/decisions/0005-publish.md).
+    through its batching or its wrappers, which cost more than verifying the event: see
+    docs/decisions/0005-direct-publish.md.
     """
 
     def __init__(self, connect: Callable[[], PublisherClient], project: str, topic: str, clock: Clock) -> None:

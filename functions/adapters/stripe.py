@@ -25,6 +25,7 @@ _PATHS = {
     "subscription": "/v1/subscriptions/{id}",
     "subscription_items": "/v1/subscription_items",
     "invoice": "/v1/invoices/{id}",
+    "invoice_payments": "/v1/invoice_payments",
     "payment_method": "/v1/payment_methods/{id}",
     "event": "/v1/events/{id}",
 }
@@ -57,6 +58,9 @@ class StripeApi:
             return self._list(path, {}, event)
         if request.kind == "subscription_items":
             return self._list(path, {"subscription": request.id}, event)
+        if request.kind == "invoice_payments":
+            of_the_intent = {"type": "payment_intent", "payment_intent": request.id}
+            return self._list(path, {"payment": of_the_intent}, event)
         return self._get(path, {}, event)
 
     def _list(self, path: str, filters: dict[str, Any], event: StripeEvent) -> Json:

@@ -4,7 +4,7 @@ from functions import paths
 from functions.as_of import Verdict, facts, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Json, Merge, Reaction, fetch, read
-from functions.linking import Claim, Source, claims_of, link_fields, settle
+from functions.linking import Claim, Source, claims_of, link_fields, met, settle
 from functions.settings import SubscriberSettings
 from functions.stripe_events import CheckoutSession, Customer, StripeEvent
 
@@ -57,12 +57,12 @@ def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     documents = yield from read(path, *paths.index_of_user(user_id))
     stored = documents[path]
     fields = dict(stored or {})
-    claims = claims_of(stored)
+    claims = met(claims_of(stored), event.created)
     if (stored or {}).get("as_of") is None:
         # Met for the first time: how it is now, once. Its own events, older or newer, take it from here.
         customer = Customer.of((yield from fetch("customer", session.customer)))
         fields |= _mirror(customer, event) | stamp(event, stored)
-        claims = settle(claims, _metadata_claim(customer, customer.created or event.created, settings, exact=False))
+        claims = settle(claims, _metadata_claim(customer, event.created, settings, exact=False))
     fields |= link_fields(settle(claims, claim))
     if fields == stored:
         known = claim in claims or event.identity in fields["as_of_events"]

@@ -1,15 +1,17 @@
 """Keeps `customers/{c}/orders/{cs}`: what was really bought, whether it is paid, and what was given back.
 
 An order learns from two sides that know nothing of each other: the Checkout Session, and the charge with its refunds
-and disputes. They meet in `payments/{pi}`, whichever comes first.
+and disputes. They meet in `payments/{pi}`, whichever comes first. A subscription's session has no payment intent, only
+an invoice: there they meet in `payments/{in}`, and `payments/{pi}` says which invoice that is.
 """
 
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 from functions import paths
-from functions.as_of import Verdict, judge, stamp, whole
-from functions.effects import Decision, Effect, Json, Merge, Put, Reaction, fetch, read
+from functions.as_of import Verdict, judge, nothing_to_do, stamp, whole
+from functions.effects import Decision, Effect, Fetch, Json, Merge, Put, Reaction, Read, fetch, read
 from functions.errors import Malformed
 from functions.settings import SubscriberSettings
 from functions.stripe_events import Charge, CheckoutSession, Dispute, LineItem, Refund, StripeEvent
@@ -36,17 +38,19 @@ def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reacti
     user_id = session.named_user(settings.user_id_key)
     customer = session.customer or paths.guest_customer(session.email, user_id, session.id)
     order_path = paths.order(customer, session.id)
-    payment_path = paths.payment(session.payment_intent) if session.payment_intent else None
+    paid_by = session.payment_intent or session.invoice
+    payment_path = paths.payment(paid_by) if paid_by else None
     documents = yield from read(order_path, *([payment_path] if payment_path else []))
     stored = documents[order_path]
     payment = documents[payment_path] if payment_path else None
-    match judge(event, stored):
-        case Verdict.DUPLICATE:
-            return Decision("duplicate")
-        case Verdict.STALE:
-            return Decision("stale")
-        case Verdict.FETCH:
-            session = CheckoutSession.of((yield from fetch("checkout.session", session.id)))
+    if payment and payment.get("invoice"):
+        payment_path = paths.payment(payment["invoice"])
+        payment = (yield from read(payment_path))[payment_path]
+    verdict = judge(event, stored)
+    if nothing := nothing_to_do(verdict):
+        return nothing
+    if verdict is Verdict.FETCH:
+        session = CheckoutSession.of((yield from fetch("checkout.session", session.id)))
 
     if stored is None:
         lines = [asdict(LineItem.of(line)) for line in (yield from fetch("line_items", session.id))["data"]]
@@ -88,58 +92,79 @@ def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reacti
 def _refunds_changed(event: StripeEvent) -> Reaction:
     """`charge.refunded` carries the charge; `refund.failed` only says that a charge got its money back."""
     charge: Charge | None
+    invoice: str | None = None
     if event.type == "refund.failed":
         event, refund = yield from whole(event, "refund", Refund.of)
         charge_id, payment_intent, charge = refund.charge, refund.payment_intent, None
     else:
         event, charge = yield from whole(event, "charge", Charge.of)
-        charge_id, payment_intent = charge.id, charge.payment_intent
+        charge_id, payment_intent, invoice = charge.id, charge.payment_intent, charge.invoice
     if payment_intent is None:
         return Decision("ignored", reason="a charge without a payment intent belongs to no order")
-    path = paths.payment(payment_intent)
-    payment = (yield from read(path))[path] or {}
+    path, payment, pointer = yield from _payment(payment_intent, invoice)
     stored = payment.get("charge")
-    match judge(event, stored):
-        case Verdict.DUPLICATE:
-            return Decision("duplicate")
-        case Verdict.STALE:
-            return Decision("stale")
-        case Verdict.FETCH:
-            charge = None
+    verdict = judge(event, stored)
+    if nothing := nothing_to_do(verdict):
+        return nothing
+    if verdict is Verdict.FETCH:
+        charge = None
     if charge is None:
         if charge_id is None:
             raise Malformed("refund has no charge")
         charge = Charge.of((yield from fetch("charge", charge_id)))
-    return (yield from _store_payment(path, payment, {"charge": asdict(charge) | stamp(event, stored)}))
+    change = {"charge": asdict(charge) | stamp(event, stored)}
+    return (yield from _store_payment(path, payment, change, pointer))
 
 
 def _dispute_changed(event: StripeEvent) -> Reaction:
     event, dispute = yield from whole(event, "dispute", Dispute.of)
     if dispute.payment_intent is None:
         return Decision("ignored", reason="a dispute without a payment intent belongs to no order")
-    path = paths.payment(dispute.payment_intent)
-    payment = (yield from read(path))[path] or {}
+    path, payment, pointer = yield from _payment(dispute.payment_intent, None)
     disputes = payment.get("disputes", {})
     stored = disputes.get(dispute.id)
-    match judge(event, stored):
-        case Verdict.DUPLICATE:
-            return Decision("duplicate")
-        case Verdict.STALE:
-            return Decision("stale")
-        case Verdict.FETCH:
-            dispute = Dispute.of((yield from fetch("dispute", dispute.id)))
+    verdict = judge(event, stored)
+    if nothing := nothing_to_do(verdict):
+        return nothing
+    if verdict is Verdict.FETCH:
+        dispute = Dispute.of((yield from fetch("dispute", dispute.id)))
     changed = asdict(dispute) | stamp(event, stored)
-    return (yield from _store_payment(path, payment, {"disputes": {**disputes, dispute.id: changed}}))
+    change = {"disputes": {**disputes, dispute.id: changed}}
+    return (yield from _store_payment(path, payment, change, pointer))
 
 
-def _store_payment(path: str, payment: Json, change: Json) -> Reaction:
+def _payment(
+    payment_intent: str, invoice: str | None
+) -> Generator[Read | Fetch, Any, tuple[str, Json, tuple[Effect, ...]]]:
+    """Where a payment is kept, what is there, and the pointer that has to be stored to find it again.
+
+    The first time a payment intent gives something back it is asked for its invoice: nothing in the event says since
+    2025-03-31.basil that it paid one. Afterwards the pointer answers.
+    """
+    path = paths.payment(payment_intent)
+    payment = (yield from read(path))[path]
+    pointer: tuple[Effect, ...] = ()
+    if payment is None:
+        if invoice is None:
+            found = (yield from fetch("invoice_payments", payment_intent))["data"]
+            invoice = found[0]["invoice"] if found else None
+        if invoice is None:
+            return path, {}, ()
+        pointer = (Merge(path, {"invoice": invoice}),)
+    elif not (invoice := payment.get("invoice")):
+        return path, payment, ()
+    invoice_path = paths.payment(invoice)
+    return invoice_path, (yield from read(invoice_path))[invoice_path] or {}, pointer
+
+
+def _store_payment(path: str, payment: Json, change: Json, pointer: tuple[Effect, ...]) -> Reaction:
     """Commit what is new about a payment, together with the order it belongs to where that is known already."""
     order_path = payment.get("order")
     order = (yield from read(order_path))[order_path] if order_path else None
     if order_path is None or order is None:
-        return Decision("applied", (Merge(path, change),), reason="the order is not known yet")
+        return Decision("applied", (Merge(path, change), *pointer), reason="the order is not known yet")
     given_back = _given_back(_without_refunds(order["status"]), payment | change)
-    return Decision("applied", (Merge(path, change), Merge(order_path, given_back)))
+    return Decision("applied", (Merge(path, change), *pointer, Merge(order_path, given_back)))
 
 
 def _status(event: StripeEvent, session: CheckoutSession) -> Status:

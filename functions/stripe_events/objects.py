@@ -143,6 +143,8 @@ class Charge:
 
     id: str
     payment_intent: str | None
+    #: Only before 2025-03-31.basil; since then the invoice knows its payments.
+    invoice: str | None
     amount: int
     amount_refunded: int
     currency: str | None
@@ -159,6 +161,7 @@ class Charge:
         return cls(
             id=required_text(json, "id"),
             payment_intent=reference(json, "payment_intent"),
+            invoice=reference(json, "invoice"),
             amount=amount,
             amount_refunded=max(0, required_integer(json, "amount_refunded") - max(0, authorised - amount)),
             currency=text(json, "currency"),

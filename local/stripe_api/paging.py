@@ -57,11 +57,18 @@ def filtered(parameters: Parameters, fields: Iterable[str]) -> Predicate:
     def matches(item: dict[str, Any]) -> bool:
         return (
             not item.get("deleted")
-            and all(item.get(name) == value for name, value in equal.items())
+            and all(_field(item, name) == value for name, value in equal.items())
             and all(compare(item["created"], value) for compare, value in ranges)
         )
 
     return matches
+
+
+def _field(item: dict[str, Any], name: str) -> Any:
+    """A field, also one inside another: `payment[type]`."""
+    outer, _, inner = name.partition("[")
+    found = item.get(outer)
+    return found.get(inner.rstrip("]")) if inner and isinstance(found, dict) else found
 
 
 def _position(items: Sequence[dict[str, Any]], parameters: Parameters, name: str, object_type: str) -> int | None:

@@ -49,6 +49,11 @@ RESOURCES = (
     Resource(
         object="invoice", path="invoices", filters=frozenset({"customer", "subscription", "status"}), id_param="invoice"
     ),
+    Resource(
+        object="invoice_payment",
+        path="invoice_payments",
+        filters=frozenset({"invoice", "status", "payment[type]", "payment[payment_intent]"}),
+    ),
     Resource(object="payment_method", path="payment_methods", filters=frozenset({"customer", "type"})),
     Resource(object="event", path="events", filters=frozenset({"type"})),
     Resource(object="payment_intent", path="payment_intents", id_param="intent"),

@@ -1,4 +1,4 @@
-"""`python -m deploy plan` prints the deployment, `python -m deploy apply` does it.
+"""`python -m deploy plan` prints the deployment, `python -m deploy apply` does it, `event-types` is what Stripe sends.
 
 The only part that reads the environment and files and starts programs.
 """
@@ -16,7 +16,7 @@ from deploy.apply import Ran, StepFailed, apply
 from deploy.plan import plan
 from deploy.script import command_line, script
 from deploy.steps import Target
-from functions.topology import FUNCTIONS
+from functions.topology import EVENT_TYPES, FUNCTIONS, ONLY_THIN
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,10 +24,15 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Plan or apply; the exit status. Settings of the functions are taken from `environ` where they are set there."""
     parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
-    parser.add_argument("action", choices=("plan", "apply"))
-    parser.add_argument("--project", required=True, help="the Google Cloud project, which exists and has billing")
-    parser.add_argument("--region", required=True, help="such as asia-northeast1")
+    parser.add_argument("action", choices=("plan", "apply", "event-types"))
+    parser.add_argument("--project", help="the Google Cloud project, which exists and has billing")
+    parser.add_argument("--region", help="such as asia-northeast1")
     options = parser.parse_args(arguments)
+    if options.action == "event-types":
+        print(*sorted(EVENT_TYPES - ONLY_THIN), sep="\n")
+        return 0
+    if not options.project or not options.region:
+        parser.error(f"{options.action} needs --project and --region")
 
     names = sorted({name for row in FUNCTIONS for name in row.variables})
     variables = {name: value for name in names if (value := environ.get(name, "").strip())}

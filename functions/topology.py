@@ -46,6 +46,16 @@ class Function:
         return message_filter(self.event_types)
 
 
+#: Finer notifications without a snapshot form: with them, no `customer.subscription.updated` says the same.
+ONLY_THIN = frozenset(
+    f"customer.subscription.{what}"
+    for what in (
+        *("active", "incomplete", "incomplete_expired", "past_due", "trialing", "unpaid"),
+        *("cancel_at_changed", "default_payment_method_changed"),
+        *("item_added", "item_removed", "item_price_changed", "item_quantity_changed"),
+    )
+)
+
 #: What every function that reacts to events may be told.
 SUBSCRIBER_VARIABLES = ("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS")
 
@@ -96,12 +106,9 @@ FUNCTIONS: tuple[Function, ...] = (
                 for what in (
                     *("created", "updated", "deleted", "paused", "resumed", "trial_will_end"),
                     *("pending_update_applied", "pending_update_expired"),
-                    # Only thin notifications have these finer ones, and with them no `updated` says the same.
-                    *("active", "incomplete", "incomplete_expired", "past_due", "trialing", "unpaid"),
-                    *("cancel_at_changed", "default_payment_method_changed"),
-                    *("item_added", "item_removed", "item_price_changed", "item_quantity_changed"),
                 )
             ),
+            *sorted(ONLY_THIN),
             *(
                 f"invoice.{what}"
                 for what in (

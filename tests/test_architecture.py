@@ -34,15 +34,6 @@ ALLOWED = {
     "subscriber": {"clock", "effects", "errors", "log", "paths", "settings", "stripe_events", "topology"},
     "adapters": {"clock", "effects", "errors", "stripe_events", "subscriber", "webhook"},
 }
-#: Finer notifications that have no snapshot form; `test_track_subscriptions` has them.
-ONLY_THIN = {
-    f"customer.subscription.{what}"
-    for what in (
-        *("active", "incomplete", "incomplete_expired", "past_due", "trialing", "unpaid"),
-        *("cancel_at_changed", "default_payment_method_changed"),
-        *("item_added", "item_removed", "item_price_changed", "item_quantity_changed"),
-    )
-}
 #: What only adapters may import, because it talks, and what nobody may read away from the edge.
 TALKS = {"google", "grpc", "requests", "httpx", "flask", "functions_framework", "socket", "urllib.request", "os"}
 TELLS_TIME = {"time"}
@@ -143,7 +134,7 @@ def test_every_handled_type_is_told_in_the_stories_whose_costs_are_counted() -> 
     from tests.test_costs import STORIES, told_by
 
     told = {event["type"] for story in STORIES for event in told_by(story).events}
-    assert topology.EVENT_TYPES - told == ONLY_THIN | {"customer.source.expiring"}
+    assert topology.EVENT_TYPES - told == topology.ONLY_THIN | {"customer.source.expiring"}
 
 
 def settings_read() -> set[str]:

@@ -18,7 +18,16 @@ from deploy.__main__ import main, runner
 from deploy.apply import Ran, StepFailed, apply
 from deploy.plan import plan
 from deploy.steps import Step, Target, pairs
-from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, MAX_FILTER_BYTES, TOPIC, Function, function
+from functions.topology import (
+    DEAD_LETTER_TOPIC,
+    EVENT_TYPES,
+    FUNCTIONS,
+    MAX_FILTER_BYTES,
+    ONLY_THIN,
+    TOPIC,
+    Function,
+    function,
+)
 from local.emulators import Emulators
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,6 +159,14 @@ class TestPlan:
     def test_names_accounts_as_google_allows(self) -> None:
         for flags in starting("gcloud", "iam", "service-accounts", "create"):
             assert re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", flags[""])
+
+
+class TestEventTypes:
+    def test_are_what_a_snapshot_endpoint_of_stripes_can_send(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["event-types"], {}) == 0
+        printed = capsys.readouterr().out.split()
+        assert {"customer.created", "invoice.paid", "payment_method.detached"} <= set(printed)
+        assert set(printed) == EVENT_TYPES - ONLY_THIN
 
 
 class TestSettings:

@@ -1,5 +1,6 @@
 """The whole system, as `make up` runs it: signed HTTP in, Pub/Sub in between, documents out."""
 
+import os
 import random
 import secrets
 from collections.abc import Iterator
@@ -31,8 +32,6 @@ REACTIONS = {
 def system(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     project = f"test-{secrets.token_hex(6)}"
     environ = dict(emulators.environment())
-    import os
-
     environ |= {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     with running(environ, log_directory=tmp_path_factory.mktemp("logs"), project=project) as started:
         yield started
@@ -129,6 +128,27 @@ def test_an_impossible_event_is_parked_and_the_others_go_on(system: System) -> N
     reason = found[f"parked_events/{account.events[0]['id']}_index_customers"]["reason"]
     assert reason == "email is not a text (API version 2026-10-28.endive)"
     assert f"customers/{good}" in found
+
+
+def test_the_webhook_answers_at_the_printed_address_without_a_redirect(system: System) -> None:
+    """`stripe listen` follows none."""
+    answer = requests.post(system.webhook_url, data=b"{}", timeout=5, allow_redirects=False)
+    assert answer.status_code == 400
+
+
+def test_emulators_that_ran_before_serve_a_second_system_in_the_same_project(
+    emulators: Emulators, tmp_path: Path
+) -> None:
+    environ = dict(emulators.environment()) | {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    project = f"test-{secrets.token_hex(6)}"
+    for run in ("first", "second"):
+        with running(environ, log_directory=tmp_path / run, project=project) as started:
+            account = Account(now=1_790_000_000, prefix=run)
+            customer = account.create_customer(email=f"{run}@example.com")
+            [answer] = send(started.webhook_url, started.webhook_secret, account.events)
+            assert answer.status == 200
+            started.settled(1)
+            assert started.firestore().document(f"customers/{customer}").get().exists
 
 
 def test_every_function_answers_behind_its_own_path(system: System) -> None:

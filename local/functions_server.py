@@ -26,8 +26,9 @@ def application() -> DispatcherMiddleware:
     try:
         apps = {f"/{row.name}": functions_framework.create_app(row.name, str(_MAIN)) for row in FUNCTIONS}
     except SettingsError as problem:
-        # What to do, and not a traceback of how it was found.
-        sys.exit(f"A function does not start: {problem}")
+        # What to do, and not a traceback of how it was found. 3 tells gunicorn not to try again.
+        print(f"A function does not start: {problem}", file=sys.stderr)
+        sys.exit(3)
     return DispatcherMiddleware(_ready, {path: _at_its_root(app) for path, app in apps.items()})
 
 

@@ -127,7 +127,7 @@ def _functions(environ: Mapping[str, str]) -> Program:
         listens=("functions",),
         command=lambda ports: [
             *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{ports['functions']}"),
-            *("--threads", str(threads), "--timeout", "0", "--graceful-timeout", "5"),
+            *("--threads", str(threads), "--timeout", "0", "--graceful-timeout", "5", "--no-control-socket"),
             "local.functions_server:application()",
         ],
         ready_line="Booting worker",

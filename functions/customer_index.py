@@ -46,10 +46,12 @@ def membership(customer: Mapping[str, Any] | None) -> Membership:
 
 def keys_to_change(before: Membership, after: Membership) -> set[str]:
     """The documents that have to be read to move a customer: index entries, and users that may lose their last one."""
-    old, new = before.entries(), after.entries()
-    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    loses = before.user_id is not None and before.user_id != after.user_id
-    return changed | ({paths.user(before.user_id)} if loses and before.user_id else set())
+    loser = before.user_id if before.user_id != after.user_id else None
+    return _changed(before.entries(), after.entries()) | ({paths.user(loser)} if loser else set())
+
+
+def _changed(old: Mapping[str, Json], new: Mapping[str, Json]) -> set[str]:
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
 def move(customer_id: str, before: Membership, after: Membership, index: Documents) -> tuple[Effect, ...]:
@@ -60,9 +62,7 @@ def move(customer_id: str, before: Membership, after: Membership, index: Documen
     effects: list[Effect] = []
     users = {key: user for user in (before.user_id, after.user_id) for key in paths.index_of_user(user) if user}
     own_entries = after.entries()
-    for key in sorted(before.entries().keys() | own_entries.keys()):
-        if before.entries().get(key) == own_entries.get(key):
-            continue
+    for key in sorted(_changed(before.entries(), own_entries)):
         stored = (index[key] or {}).get("entries", {})
         entries = {customer: entry for customer, entry in stored.items() if customer != customer_id}
         if key in own_entries:

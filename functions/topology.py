@@ -127,6 +127,9 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
 )
 
+#: The rows with a subscription of their own.
+SUBSCRIBERS: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger == "events")
+
 #: Every type that somebody listens to; the webhook acknowledges the others without publishing them.
 EVENT_TYPES: frozenset[str] = frozenset(t for function in FUNCTIONS for t in function.event_types)
 

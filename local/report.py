@@ -13,13 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from functions import paths
-from functions.topology import FUNCTIONS
+from functions.topology import SUBSCRIBERS
 from local.account import Account
 from local.sender import Answer
 from local.story import Purchase, Story
 
 Json = dict[str, Any]
-_SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
 _OUTCOMES = {
     "applied": "applied",
     "duplicate": "duplicate: already reflected",
@@ -77,7 +76,7 @@ def _received(account: Account, result: Result) -> Table:
 
 
 def _functions(result: Result) -> Table:
-    names = [row.name for row in _SUBSCRIBERS]
+    names = [row.name for row in SUBSCRIBERS]
     table = _table("What each function did with them", "deliveries", *names, numbers=names)
     by_function = [[line for line in result.done if line["function"] == name] for name in names]
     for outcome, told in _OUTCOMES.items():

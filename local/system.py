@@ -17,7 +17,7 @@ from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud.firestore import Client
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, TOPIC
+from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, SUBSCRIBERS, TOPIC
 from local.emulators import Emulators
 from local.processes import NotStarted, Program, Server
 from local.stripe_api import StripeApi
@@ -44,7 +44,7 @@ class System:
 
         The emulator does not filter: every subscriber is shown every event, and says so. Raises TimeoutError.
         """
-        subscribers = {row.name for row in FUNCTIONS if row.trigger == "events"}
+        subscribers = {row.name for row in SUBSCRIBERS}
         deadline = time.monotonic() + patience_seconds
         while True:
             lines = [line for line in self.function_log() if line.get("function") in subscribers]
@@ -147,9 +147,7 @@ def _create_topology(project: str, url: str) -> None:
                 publisher.create_topic(name=name)
     _delete_subscriptions(project)
     with SubscriberClient() as subscriber:
-        for row in FUNCTIONS:
-            if row.trigger != "events":
-                continue
+        for row in SUBSCRIBERS:
             subscriber.create_subscription(
                 request={
                     "name": subscriber.subscription_path(project, row.name),
@@ -173,7 +171,6 @@ def _create_topology(project: str, url: str) -> None:
 def _delete_subscriptions(project: str) -> None:
     """None may stay behind in an emulator that goes on: it would push to a port that is somebody else's by then."""
     with SubscriberClient() as subscriber:
-        for row in FUNCTIONS:
-            if row.trigger == "events":
-                with suppress(NotFound):
-                    subscriber.delete_subscription(subscription=subscriber.subscription_path(project, row.name))
+        for row in SUBSCRIBERS:
+            with suppress(NotFound):
+                subscriber.delete_subscription(subscription=subscriber.subscription_path(project, row.name))

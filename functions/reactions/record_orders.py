@@ -43,12 +43,12 @@ def _session_changed(event: StripeEvent, settings: SubscriberSettings) -> Reacti
     documents = yield from read(order_path, *([payment_path] if payment_path else []))
     stored = documents[order_path]
     payment = documents[payment_path] if payment_path else None
-    if payment and payment.get("invoice"):
-        payment_path = paths.payment(payment["invoice"])
-        payment = (yield from read(payment_path))[payment_path]
     verdict = judge(event, stored)
     if nothing := nothing_to_do(verdict):
         return nothing
+    if payment and payment.get("invoice"):
+        payment_path = paths.payment(payment["invoice"])
+        payment = (yield from read(payment_path))[payment_path]
     if verdict is Verdict.FETCH:
         session = CheckoutSession.of((yield from fetch("checkout.session", session.id)))
 

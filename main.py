@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cloudevents.http import CloudEvent
     from flask import Request, Response
 
+    from functions.mail.sweeper import Sweeper
     from functions.subscriber import Subscriber
 
 
@@ -46,6 +47,18 @@ def track_subscriptions(cloud_event: "CloudEvent") -> None:
     _subscriber("track_subscriptions").handle(cloud_event.data["message"])
 
 
+@functions_framework.cloud_event
+def sweep_mail(cloud_event: "CloudEvent") -> None:
+    """The clock → another attempt for mails that did not go out, and word to support of those that never will."""
+    if _is_meant("sweep_mail", cloud_event):
+        _sweeper().run()
+
+
+def _is_meant(name: str, cloud_event: "CloudEvent") -> bool:
+    """One topic serves every clock, and the emulator, which knows no filters, shows each message to everybody."""
+    return (cloud_event.data["message"].get("attributes") or {}).get("function") == name
+
+
 @cache
 def _webhook() -> "Callable[[Request], Response]":
     import sys
@@ -56,7 +69,7 @@ def _webhook() -> "Callable[[Request], Response]":
     from functions.adapters.http import serve
     from functions.adapters.pubsub import PubSubTopic
     from functions.log import JsonLog
-    from functions.settings import webhook_settings
+    from functions.settings.webhook import webhook_settings
     from functions.topology import TOPIC
     from functions.webhook import receive
 
@@ -79,7 +92,7 @@ def _subscriber(name: str) -> "Subscriber":
     from functions.adapters.stripe import StripeApi
     from functions.errors import Retry
     from functions.log import JsonLog, OnlyUnexpected
-    from functions.settings import subscriber_settings
+    from functions.settings.subscriber import subscriber_settings
     from functions.subscriber import Subscriber
     from functions.topology import function
 
@@ -97,8 +110,30 @@ def _subscriber(name: str) -> "Subscriber":
     )
 
 
+@cache
+def _sweeper() -> "Sweeper":
+    import logging
+    import sys
+
+    from google.cloud.firestore import Client
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.mailbox import FirestoreMailbox
+    from functions.errors import Retry
+    from functions.log import JsonLog, OnlyUnexpected
+    from functions.mail.sweeper import Sweeper
+    from functions.settings.subscriber import sweep_settings
+
+    settings = sweep_settings(os.environ)
+    logging.getLogger("sweep_mail").addFilter(OnlyUnexpected(Retry))
+    return Sweeper(
+        settings=settings.mail,
+        mailbox=FirestoreMailbox(Client(settings.project, database=settings.database), settings.mail.collection),
+        clock=SystemClock(),
+        log=JsonLog(sys.stdout),
+    )
+
+
 # An instance wires itself before it serves, so that a wrong setting stops the deployment and not the first customer.
-if (_target := os.environ.get("FUNCTION_TARGET")) == "stripe_webhook":
-    _webhook()
-elif _target:
-    _subscriber(_target)
+if _target := os.environ.get("FUNCTION_TARGET"):
+    {"stripe_webhook": _webhook, "sweep_mail": _sweeper}.get(_target, partial(_subscriber, _target))()

@@ -16,6 +16,8 @@ from deploy.apply import Ran, StepFailed, apply
 from deploy.plan import plan
 from deploy.script import command_line, script
 from deploy.steps import Target
+from functions.errors import SettingsError
+from functions.settings.subscriber import sweep_settings
 from functions.topology import EVENT_TYPES, FUNCTIONS, ONLY_THIN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,10 +42,22 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if variables.get("FIRESTORE_DATABASE", "(default)") != database:
         parser.error(f"FIRESTORE_DATABASE and the database in firebase.json ({database}) have to be the same")
     target = Target(project=options.project, region=options.region, database=database, variables=variables)
+    wrong = _what_is_wrong_with_mail(target)
     if options.action == "plan":
-        print(script(plan(target), target), end="")
+        print(script(plan(target), target, wrong), end="")
         return 0
+    if wrong:
+        parser.error(f"the functions would not start: {wrong}")
     return _apply(target, runner(environ))
+
+
+def _what_is_wrong_with_mail(target: Target) -> str:
+    """What the functions themselves would say of these settings, ten minutes later. Empty when all is well."""
+    try:
+        sweep_settings({"GOOGLE_CLOUD_PROJECT": target.project, **target.variables})
+    except SettingsError as problem:
+        return str(problem)
+    return ""
 
 
 def runner(environ: Mapping[str, str]) -> Callable[[Sequence[str]], Ran]:

@@ -5,19 +5,16 @@ Every command may be repeated: what exists is brought to the planned state, what
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from deploy.steps import Step, Target, gcloud, pairs, role_on, role_on_project
-from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, TOPIC, Function
-
-RUNTIME = "python313"
-#: The identity with which Pub/Sub calls the functions, and the one with which their images are built.
-PUSH_ACCOUNT = "stripe-events-push"
-BUILD_ACCOUNT = "functions-build"
+from deploy.functions import BUILD_ACCOUNT, PUSH_ACCOUNT, deployed, scheduled, subscribed
+from deploy.steps import Step, Target, gcloud, role_on, role_on_project
+from functions.topology import CLOCK_TOPIC, DEAD_LETTER_TOPIC, FUNCTIONS, TOPIC, Function
 
 _APIS = (
     "artifactregistry",
     "cloudbuild",
     "cloudfunctions",
     "cloudresourcemanager",
+    "cloudscheduler",
     "firebaserules",
     "firestore",
     "iam",
@@ -32,16 +29,17 @@ _BUILD_ROLES = ("artifactregistry.writer", "logging.logWriter", "storage.objectV
 
 def plan(target: Target, functions: Sequence[Function] = FUNCTIONS) -> list[Step]:
     """Every step of the deployment, in order."""
-    subscribers = [row for row in functions if row.trigger == "events"]
+    subscribers = [row for row in functions if row.trigger != "http"]
     return [
         *_prerequisites(target, functions),
         *_accounts(target, functions),
         *_topics(target),
         *_database(target),
         *_roles(target, functions),
-        *(step for row in subscribers for step in _subscriber(target, row)),
+        *(step for row in subscribers for step in subscribed(target, row)),
         # What publishes comes last: a subscription does not get what was published before it existed.
-        *(_function(target, row) for row in functions if row not in subscribers),
+        *(deployed(target, row) for row in functions if row not in subscribers),
+        *(scheduled(target, row) for row in functions if row.trigger == "clock"),
     ]
 
 
@@ -60,10 +58,11 @@ def _prerequisites(target: Target, functions: Iterable[Function]) -> Iterator[St
 
 def _accounts(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
     # First of all that is made: a new account can take a minute until roles can be granted to it.
-    yield Step(
-        purpose="Pub/Sub's own identity in this project.",
-        command=gcloud(target, "beta", "services", "identity", "create", "--service=pubsub.googleapis.com"),
-    )
+    for service, name in (("pubsub", "Pub/Sub"), ("cloudscheduler", "Cloud Scheduler")):
+        yield Step(
+            purpose=f"{name}'s own identity in this project.",
+            command=gcloud(target, "beta", "services", "identity", "create", f"--service={service}.googleapis.com"),
+        )
     accounts = {row.name: f"runs {row.name}" for row in functions} | {
         PUSH_ACCOUNT: "calls the functions for Pub/Sub",
         BUILD_ACCOUNT: "builds the functions",
@@ -83,6 +82,11 @@ def _topics(target: Target) -> Iterator[Step]:
         purpose="The topic of every verified event. It keeps them so that a subscription can be sought back.",
         unless=gcloud(target, "pubsub", "topics", "update", TOPIC, retention),
         command=gcloud(target, "pubsub", "topics", "create", TOPIC, retention),
+    )
+    yield Step(
+        purpose="The topic of the clock, which calls what the time of day calls.",
+        unless=gcloud(target, "pubsub", "topics", "describe", CLOCK_TOPIC),
+        command=gcloud(target, "pubsub", "topics", "create", CLOCK_TOPIC),
     )
     yield Step(
         purpose="The topic of what a function could not process.",
@@ -124,12 +128,12 @@ def _database(target: Target) -> Iterator[Step]:
 def _roles(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
     for row in functions:
         account = target.account(row.name)
-        if row.trigger == "events":
-            purpose = f"{row.name} reads and writes documents."
-            yield role_on_project(target, account=account, role="datastore.user", purpose=purpose)
-        else:
+        if row.trigger == "http":
             purpose = f"{row.name} publishes events."
             yield role_on(target, "pubsub", "topics", TOPIC, account=account, role="pubsub.publisher", purpose=purpose)
+        else:
+            purpose = f"{row.name} reads and writes documents."
+            yield role_on_project(target, account=account, role="datastore.user", purpose=purpose)
         for secret in row.secrets:
             purpose = f"{row.name} reads {secret}."
             yield role_on(
@@ -152,79 +156,12 @@ def _roles(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
         role="pubsub.publisher",
         purpose="Pub/Sub forwards dead letters.",
     )
-
-
-def _function(target: Target, row: Function) -> Step:
-    variables = {"GOOGLE_CLOUD_PROJECT": target.project, "THREADS": str(row.concurrency)}
-    variables |= {name: target.variables[name] for name in row.variables if name in target.variables}
-    build_account = f"projects/{target.project}/serviceAccounts/{target.account(BUILD_ACCOUNT)}"
-    return Step(
-        purpose=f"The function {row.name}.",
-        command=gcloud(
-            target,
-            *("functions", "deploy", row.name, "--gen2", "--source=.", "--trigger-http"),
-            *(f"--runtime={RUNTIME}", f"--entry-point={row.name}", f"--region={target.region}"),
-            *(f"--memory={row.memory}", f"--cpu={row.cpu}"),
-            *(f"--concurrency={row.concurrency}", f"--timeout={row.timeout_seconds}s"),
-            *(f"--service-account={target.account(row.name)}", f"--build-service-account={build_account}"),
-            f"--set-env-vars={pairs(variables)}",
-            f"--set-secrets={pairs({name: f'{name}:latest' for name in row.secrets})}",
-            "--allow-unauthenticated" if row.public else "--no-allow-unauthenticated",
-        ),
-    )
-
-
-def _subscriber(target: Target, row: Function) -> Iterator[Step]:
-    """The function, and the subscription that calls it."""
-    url = target.function_url(row)
-    settings = (
-        # The path tells functions-framework which topic a raw push comes from. The audience is the function's: the
-        # whole endpoint, which is the default, is nothing Cloud Run knows.
-        f"--push-endpoint={url}/projects/{target.project}/topics/{TOPIC}",
-        f"--push-auth-token-audience={url}",
-        f"--push-auth-service-account={target.account(PUSH_ACCOUNT)}",
-        f"--ack-deadline={row.timeout_seconds}",
-        f"--min-retry-delay={row.min_backoff_seconds}s",
-        f"--max-retry-delay={row.max_backoff_seconds}s",
-        f"--dead-letter-topic={DEAD_LETTER_TOPIC}",
-        f"--max-delivery-attempts={row.delivery_attempts}",
-    )
-    yield _function(target, row)
-    yield Step(
-        purpose=f"Only Pub/Sub calls {row.name}.",
-        command=gcloud(
-            target,
-            *("functions", "add-invoker-policy-binding", row.name, f"--region={target.region}"),
-            f"--member=serviceAccount:{target.account(PUSH_ACCOUNT)}",
-        ),
-    )
-    subscriptions = ("pubsub", "subscriptions")
-    yield Step(
-        purpose=f"Events for {row.name}.",
-        unless=gcloud(target, *subscriptions, "update", row.name, *settings),
-        command=gcloud(
-            target,
-            *(*subscriptions, "create", row.name, f"--topic={TOPIC}", f"--message-filter={row.filter}"),
-            *(*settings, "--expiration-period=never"),
-        ),
-    )
-    yield Step(
-        purpose=f"They are those that {row.name} handles. The filter of a subscription cannot be changed.",
-        command=gcloud(target, *subscriptions, "describe", row.name, "--format=value(filter)"),
-        prints=row.filter,
-        hint=(
-            "Replace it. Nothing is lost: the topic keeps 7 days, and an event that was seen before changes nothing.\n"
-            f"gcloud pubsub subscriptions delete {row.name} --project={target.project}\n"
-            "Deploy again, which makes it anew, and then have the last day delivered once more:\n"
-            f"gcloud pubsub subscriptions seek {row.name} --time=-p1d --project={target.project}"
-        ),
-    )
     yield role_on(
         target,
-        *(*subscriptions, row.name),
-        account=target.pubsub_agent,
-        role="pubsub.subscriber",
-        purpose=f"Pub/Sub takes dead letters off the subscription of {row.name}.",
+        *("pubsub", "topics", CLOCK_TOPIC),
+        account=target.scheduler_agent,
+        role="pubsub.publisher",
+        purpose="Cloud Scheduler publishes what time it is. Its own role may allow it already.",
     )
 
 

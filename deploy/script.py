@@ -10,11 +10,12 @@ _WIDTH = 120
 _NEXT_LINE = " \\\n    "
 
 
-def script(steps: Iterable[Step], target: Target) -> str:
-    """Every step with its purpose, as `bash` takes it from the root of the repository."""
+def script(steps: Iterable[Step], target: Target, wrong: str = "") -> str:
+    """What is wrong, and every step with its purpose, as `bash` takes it from the root of the repository."""
     header = [
         f"# Deploys the functions to {target.project} in {target.region}, from the root of the repository.",
         "# All of it may be repeated.",
+        *([f"# NOT READY, the functions would not start: {wrong}"] if wrong else []),
         *(f"# {row.name} answers at {target.function_url(row)}" for row in FUNCTIONS if row.public),
         f"PROJECT_NUMBER=\"$(gcloud projects describe {target.project} --format='value(projectNumber)')\"",
     ]

@@ -31,6 +31,11 @@ class Target:
         """The identity with which Pub/Sub itself acts in this project."""
         return f"service-{self.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 
+    @property
+    def scheduler_agent(self) -> str:
+        """The identity with which Cloud Scheduler itself acts in this project."""
+        return f"service-{self.project_number}@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:

@@ -8,6 +8,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from functions.letters import Letter
+
 Json = dict[str, Any]
 Fields = Mapping[str, Any]
 #: Firestore path -> the document's fields, or None where there is no such document.
@@ -18,11 +20,13 @@ Outcome = Literal["applied", "duplicate", "stale", "ignored", "parked", "retry"]
 
 #: What can be fetched from Stripe, named by Stripe's `object`; `line_items` is every line of a Checkout Session,
 #: `subscription_items` every item of a subscription,
-#: `invoice_payments` every invoice that a payment intent pays.
+#: `invoice_payments` every invoice that a payment intent pays, `unpaid_session` a Checkout Session with its payment
+#: intent and its first lines inside.
 Kind = Literal[
     "customer",
     "checkout.session",
     "line_items",
+    "unpaid_session",
     "charge",
     "refund",
     "dispute",
@@ -55,7 +59,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create a document. It must have been read as missing, so that a commit cannot fail over it twice."""
+    """Create a document whose id names a fact. One that exists already says the same, and stays as it is."""
 
     path: str
     fields: Fields
@@ -89,11 +93,12 @@ Effect = Create | Put | Merge | Delete
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of the event, why, and everything to be committed for it at once."""
+    """What became of the event, why, and everything to be committed for it at once: effects, and who is to be told."""
 
     outcome: Outcome
     effects: tuple[Effect, ...] = ()
     reason: str = ""
+    letters: tuple[Letter, ...] = ()
 
 
 Reaction = Generator[Read | Fetch, Any, Decision]

@@ -10,6 +10,11 @@ _MAX_ID_BYTES = 1_500
 _UNREADABLE = {"Cc", "Zl", "Zp"}
 _ESCAPED = {"/": "%2F", "%": "%25"}
 
+#: The collections at the root that are ours, beside the one for mail, whose name is a setting.
+COLLECTIONS = frozenset(
+    {"customers", "customer_index", "users", "payments", "parked_events", "reminders", "deliveries", "sweeps"}
+)
+
 
 def document_id(text: str) -> str:
     """A document id that equals `text` wherever Firestore allows it, and is unique for each text.
@@ -108,3 +113,8 @@ def payment(payment_intent: str) -> str:
 def parked_event(event_id: str, function: str) -> str:
     """`parked_events/{event}_{function}`: an event that could not be processed there."""
     return f"parked_events/{document_id(f'{event_id}_{function}')}"
+
+
+def mail(collection: str, mail_id: str) -> str:
+    """`mail/{id}`: one document of the Trigger Email extension; the id is the fact it reports."""
+    return f"{collection}/{document_id(mail_id)}"

@@ -3,18 +3,18 @@
 import base64
 import binascii
 import random
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from functions import paths
 from functions.clock import Clock
-from functions.effects import Decision, Effect, Fetch, Fields, Json, Outcome, Reaction, Read
+from functions.effects import Create, Decision, Effect, Fetch, Json, Outcome, Reaction, Read
 from functions.errors import Conflict, Malformed, Permanent, Retry, Unexpected
 from functions.log import Log, Severity
-from functions.settings import SubscriberSettings
+from functions.mail.outbox import Unwritten, post
+from functions.parking import park
+from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, parse
 from functions.topology import Function
 
@@ -22,7 +22,6 @@ from functions.topology import Function
 #: the better way to wait.
 ROUNDS = 6
 _FIRST_PAUSE_SECONDS = 0.02
-_STORABLE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,6 @@ class Store(Protocol):
 
     def commit(self, effects: Iterable[Effect], found: Mapping[str, Found]) -> None:
         """Commit all or nothing, provided what was found is still so. Raises Conflict, Retry or Permanent."""
-
-    def park(self, path: str, fields: Fields) -> None:
-        """Keep an event that cannot succeed; the first reason stays. Raises Retry."""
 
 
 class Stripe(Protocol):
@@ -64,6 +60,7 @@ class Cost:
     writes: int = 0
     stripe_calls: int = 0
     rounds: int = 0
+    mails: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +102,7 @@ class Subscriber:
                 writes=cost.writes,
                 stripe_calls=cost.stripe_calls,
                 rounds=cost.rounds,
+                mails=cost.mails or None,
             )
 
         if attributes.get("type", "") not in {"", *self.function.event_types}:
@@ -117,13 +115,17 @@ class Subscriber:
             if event.type not in self.function.event_types:
                 say("DEBUG", "ignored", "not a type of this function")
                 return "ignored"
-            decision = self._decide_and_commit(event, cost)
+            decision, unwritten = self._decide_and_commit(event, cost)
         except Permanent as problem:
             reason = str(problem)
             if event and isinstance(problem, Malformed):
                 reason += f" (API version {event.api_version or 'unknown'})"
+            now = self.clock.now()
+            parked = park(
+                self.function.name, message, event=event, body=body, reason=reason, detail=problem.detail, now=now
+            )
             try:
-                self._park(message, event, body, reason, problem.detail)
+                self._park(parked, now)
             except Retry as unstored:
                 say("ERROR", "retry", f"{unstored}, when it was to be parked: {reason}")
                 raise
@@ -139,9 +141,18 @@ class Subscriber:
             say("ERROR", "retry", kind)
             raise Unexpected(kind).with_traceback(error.__traceback__) from None
         say("INFO", decision.outcome, decision.reason)
+        for each in unwritten:
+            self.log(
+                each.severity,
+                f"{each.mail} not written to {each.audience}: {each.reason}",
+                event_id=event.id,
+                type=event.type,
+                function=self.function.name,
+                mail=each.mail,
+            )
         return decision.outcome
 
-    def _decide_and_commit(self, event: StripeEvent, cost: Cost) -> Decision:
+    def _decide_and_commit(self, event: StripeEvent, cost: Cost) -> tuple[Decision, tuple[Unwritten, ...]]:
         """One batched read, one decision, one commit; again from the start when somebody else was quicker."""
         conflict = ""
         for round_number in range(ROUNDS):
@@ -149,17 +160,35 @@ class Subscriber:
             found: dict[str, Found] = {}
             decision = self._drive(self.react(event, self.settings), event, found, cost)
             if not decision.effects:
-                return decision
+                return decision, ()
+            mail = post(decision.letters, self.settings.mail, self.clock.now())
+            effects = (*decision.effects, *mail.documents)
+            if conflict:
+                effects = self._without_what_exists(effects, found, cost)
             try:
-                self.store.commit(decision.effects, found)
+                self.store.commit(effects, found)
             except Conflict as problem:
                 conflict = str(problem)
                 # Spread, so that deliveries that collided once do not collide again.
                 self.clock.sleep(_FIRST_PAUSE_SECONDS * 2**round_number * random.uniform(0.5, 1.5))  # noqa: S311 no secret
                 continue
-            cost.writes += len(decision.effects)
-            return decision
+            cost.writes += len(effects)
+            cost.mails += len(mail.documents)
+            return decision, mail.unwritten
         raise Retry(f"the documents changed under {ROUNDS} attempts to commit: {conflict}")
+
+    def _without_what_exists(
+        self, effects: tuple[Effect, ...], found: dict[str, Found], cost: Cost
+    ) -> tuple[Effect, ...]:
+        """The effects without documents that are there already: one that exists says the same, and fails the commit.
+
+        Nobody reads beforehand whether a mail exists, because the state that causes it changes only once. Where it
+        does exist (somebody removed the state and delivered again), this round finds out.
+        """
+        created = [effect.path for effect in effects if isinstance(effect, Create) and effect.path not in found]
+        there = self.store.read(created) if created else {}
+        cost.reads += len(created)
+        return tuple(effect for effect in effects if effect.path not in there or there[effect.path].fields is None)
 
     def _drive(self, reaction: Reaction, event: StripeEvent, found: dict[str, Found], cost: Cost) -> Decision:
         """Answer a reaction's requests until it decides."""
@@ -183,35 +212,23 @@ class Subscriber:
                     # The reaction asked, and may know better what it means.
                     go_on = partial(reaction.throw, problem)
 
-    def _park(
-        self, message: Mapping[str, Any], event: StripeEvent | None, body: bytes, reason: str, detail: str | None
-    ) -> None:
-        attributes = message.get("attributes") or {}
-        event_id = event.id if event else attributes.get("event_id") or message.get("messageId") or "unknown"
-        self.store.park(
-            paths.parked_event(event_id, self.function.name),
-            {
-                "event_id": event_id,
-                "type": event.type if event else attributes.get("type"),
-                "function": self.function.name,
-                "reason": reason,
-                "detail": detail,
-                "attributes": dict(attributes),
-                **_storable(body),
-                "parked_at": self.clock.now(),
-            },
-        )
+    def _park(self, parked: Decision, now: float) -> None:
+        """Keep an event that cannot succeed, and tell support, in one commit; the first reason stays. Raises Retry."""
+        effects: tuple[Effect, ...] = (*parked.effects, *post(parked.letters, self.settings.mail, now).documents)
+        try:
+            self.store.commit(effects, {})
+        except Conflict:
+            # Parked before, and support knows; or its mail alone is there, of an event that was parked, mended and
+            # replayed.
+            effects = self._without_what_exists(effects, {}, Cost())
+            if parked.effects[0] in effects:
+                self._commit_again(effects)
 
-
-def _storable(body: bytes) -> Json:
-    """The bytes of an event in a form that fits a Firestore document, which ends at 1 MiB with all its fields."""
-    if len(body) <= _STORABLE_BYTES:
-        return {"body": body, "body_encoding": None}
-    compressed = zlib.compress(body, 9)
-    if len(compressed) <= _STORABLE_BYTES:
-        return {"body": compressed, "body_encoding": "zlib"}
-    # Stripe keeps the event for 30 days; event_id says which one it is.
-    return {"body": None, "body_encoding": "at Stripe"}
+    def _commit_again(self, effects: tuple[Effect, ...]) -> None:
+        try:
+            self.store.commit(effects, {})
+        except Conflict as problem:
+            raise Retry(f"the event could not be parked: {problem}") from problem
 
 
 def _body(message: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""THE table: every function with its trigger, event types, size and retry policy.
+"""THE table: every function with its trigger, event types or schedule, size and retry policy.
 
 `make up`, the deployment, the webhook and the architecture test read this table and nothing else. To add a reaction:
 one row here, one file in `reactions`, one entry point in `main.py`, one fixture, one test.
@@ -9,6 +9,8 @@ from typing import Literal
 
 #: Every verified event. Messages are kept for 7 days, so that a subscription can be sought back.
 TOPIC = "stripe-events"
+#: One topic for every function that the time of day calls; a message's attribute `function` says which one.
+CLOCK_TOPIC = "stripe-clock"
 #: What a function could not process within its delivery attempts.
 DEAD_LETTER_TOPIC = "stripe-events-dead-letters"
 
@@ -18,13 +20,15 @@ MAX_FILTER_BYTES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One row: one Cloud Run function and, for `events`, its own push subscription to the topic."""
+    """One row: one Cloud Run function and, for `events` and `clock`, its own push subscription to their topic."""
 
     #: The entry point in `main.py` and the name of everything deployed for it.
     name: str
-    trigger: Literal["http", "events"]
+    trigger: Literal["http", "events", "clock"]
     #: Stripe's event types, without the `v1.` of thin notifications.
     event_types: tuple[str, ...] = ()
+    #: For `clock`: when, as cron says it, in UTC.
+    schedule: str = ""
     #: Settings from the environment, and secrets from Secret Manager, that this function reads.
     variables: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -41,8 +45,18 @@ class Function:
     delivery_attempts: int = 30
 
     @property
+    def topic(self) -> str:
+        """What the subscription is to."""
+        return CLOCK_TOPIC if self.trigger == "clock" else TOPIC
+
+    @property
     def filter(self) -> str:
-        """The Pub/Sub filter of the subscription: passes every handled type, and as few others as fit its length."""
+        """The Pub/Sub filter of the subscription.
+
+        Passes every handled type, and as few others as fit its length; of the clock, what is meant for this function.
+        """
+        if self.trigger == "clock":
+            return f'attributes.function = "{self.name}"'
         return message_filter(self.event_types)
 
 
@@ -56,8 +70,16 @@ ONLY_THIN = frozenset(
     )
 )
 
+#: What every function that writes mail may be told; the brand's name and support's address it has to be told.
+MAIL_VARIABLES = (
+    *("BRAND_NAME", "BRAND_URL", "BRAND_LOGO_URL", "BRAND_COLOR", "MAIL_FOOTER", "UPGRADE_URL", "SUPPORT_EMAIL"),
+    *("MAIL_FROM", "MAIL_REPLY_TO", "LOCALE", "TIMEZONE", "MAIL_MAX_AGE", "MAIL_DISABLED", "MAIL_COLLECTION"),
+)
 #: What every function that reacts to events may be told.
-SUBSCRIBER_VARIABLES = ("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS")
+SUBSCRIBER_VARIABLES = (
+    *("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS"),
+    *MAIL_VARIABLES,
+)
 
 FUNCTIONS: tuple[Function, ...] = (
     Function(
@@ -125,10 +147,22 @@ FUNCTIONS: tuple[Function, ...] = (
         variables=SUBSCRIBER_VARIABLES,
         secrets=("STRIPE_API_KEY",),
     ),
+    Function(
+        name="sweep_mail",
+        trigger="clock",
+        schedule="*/5 * * * *",
+        variables=("FIRESTORE_DATABASE", *MAIL_VARIABLES),
+        # A second run beside the first does no harm and no good.
+        concurrency=1,
+        timeout_seconds=120,
+        # The next tick does the same work: these attempts fill the minutes until then.
+        delivery_attempts=5,
+    ),
 )
 
-#: The rows with a subscription of their own.
+#: The rows that react to events, and those that the time of day calls: each with a subscription of its own.
 SUBSCRIBERS: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger == "events")
+CLOCKED: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger == "clock")
 
 #: Every type that somebody listens to; the webhook acknowledges the others without publishing them.
 EVENT_TYPES: frozenset[str] = frozenset(t for function in FUNCTIONS for t in function.event_types)

@@ -14,7 +14,7 @@ import stripe
 from functions.clock import Clock
 from functions.errors import Malformed, Retry
 from functions.log import Log, Severity
-from functions.settings import WebhookSettings
+from functions.settings.webhook import WebhookSettings
 from functions.stripe_events import StripeEvent, parse
 from functions.topology import EVENT_TYPES
 

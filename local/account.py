@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+from local.delayed import konbini_intent
+
 Json = dict[str, Any]
 
 API_VERSION = "2026-10-28.endive"
@@ -151,6 +153,9 @@ class Account:
         found["customer_details"] = {"email": email, "name": name, "phone": None, "address": None, "tax_ids": []}
         if found["mode"] == "payment" and found["amount_total"]:
             found["payment_intent"] = self._id("pi")
+            if not paid:
+                intent = konbini_intent(found["payment_intent"], found["amount_total"], self._currency, self.now)
+                self.objects[intent["id"]] = intent
         if found["mode"] == "subscription":
             found["subscription"] = self._id("sub")
             found["invoice"] = self._id("in")
@@ -172,8 +177,14 @@ class Account:
         self._happened("checkout.session.async_payment_failed", self.objects[session])
 
     def expire(self, session: str) -> None:
-        """Nobody completed the session."""
-        self.objects[session] |= {"status": "expired", "url": None}
+        """Nobody completed the session. One that may be recovered says where."""
+        found = self.objects[session]
+        found |= {"status": "expired", "url": None}
+        if found["after_expiration"]:
+            url = f"https://buy.stripe.com/r/{session}"
+            found["after_expiration"] = {
+                "recovery": {"enabled": True, "expires_at": self.now + 30 * 86_400, "url": url}
+            }
         self._happened("checkout.session.expired", self.objects[session])
 
     # What goes back
@@ -303,6 +314,7 @@ class Account:
             "amount": found["amount_total"],
             "amount_captured": found["amount_total"],
             "amount_refunded": 0,
+            "billing_details": {key: (found["customer_details"] or {}).get(key) for key in ("email", "name", "phone")},
             "created": self.now,
             "currency": found["currency"],
             "customer": found["customer"],
@@ -311,6 +323,7 @@ class Account:
             "metadata": {},
             "paid": True,
             "payment_intent": intent,
+            "receipt_email": None,
             "refunded": False,
             "status": "succeeded",
         }

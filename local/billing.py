@@ -180,6 +180,7 @@ class BillingAccount(Account):
     def cancel(self, subscription: str) -> None:
         """It ends now."""
         ended = {"status": "canceled", "canceled_at": self.now, "ended_at": self.now}
+        ended |= {"cancellation_details": {"reason": "cancellation_requested", "comment": None, "feedback": None}}
         self._happened("customer.subscription.deleted", self.objects[subscription] | ended)
 
     def live_subscriptions(self, customer: str) -> list[str]:

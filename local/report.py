@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from functions import paths
+from functions.mail.table import BY_NAME
 from functions.topology import SUBSCRIBERS
 from local.account import Account
 from local.sender import Answer
@@ -54,6 +55,7 @@ def report(story: Story, result: Result) -> Iterable[Any]:
     yield _customers(result.documents)
     yield _orders(story.purchases, result.documents)
     yield _subscriptions(story, result.documents)
+    yield _mails(result.documents)
 
 
 def _table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -167,6 +169,15 @@ def _subscriptions(story: Story, documents: dict[str, Json]) -> Table:
                 followed.user_id,
                 ", ".join(documents.get(paths.user(followed.user_id), {}).get("plans", ())),
             )
+    return table
+
+
+def _mails(documents: dict[str, Json]) -> Table:
+    table = _table("mail: what the Trigger Email extension sends", "mail", "to", "subject")
+    order = list(BY_NAME)
+    mails = [found for path, found in documents.items() if path.startswith("mail/")]
+    for mail in sorted(mails, key=lambda each: (each["audience"], order.index(each["mail"]), each["to"])):
+        table.add_row(mail["mail"], mail["to"][0], mail["message"]["subject"])
     return table
 
 

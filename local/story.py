@@ -1,13 +1,16 @@
 """The demo's story: a few people and a small shop in Tokyo, as it would happen at Stripe."""
 
+from collections import Counter
 from dataclasses import dataclass
 
-from local.account import Account, Line
+from functions.mail.table import BY_NAME
+from local.account import Account, Json, Line
 from local.billing import DAY, MONTH, BillingAccount, Price
 
 MUG = Line("ドリップマグ", 1400, price="price_DemoMug", product="prod_DemoMug")
 CLUB = Price("price_DemoClub", "prod_DemoClub", 980, lookup_key="club")
 CLUB_PLUS = Price("price_DemoClubPlus", "prod_DemoClubPlus", 1980, lookup_key="club_plus")
+_HOUR = 3_600
 BEANS = Line("コーヒー豆 200g", 2000, price="price_DemoBeans", product="prod_DemoBeans")
 
 
@@ -21,6 +24,8 @@ class Purchase:
     amount_total: int
     lines: tuple[tuple[str, int], ...]
     user_id: str | None
+    #: Every mail it causes, by the name of its row.
+    mails: tuple[str, ...]
     is_guest: bool = False
 
 
@@ -34,6 +39,16 @@ class Followed:
     status: str
     plans: tuple[str, ...]
     user_id: str
+    #: Every mail it causes, by the name of its row.
+    mails: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What happens within an hour, and how everything then looks at Stripe."""
+
+    events: list[Json]
+    objects: list[Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +56,51 @@ class Story:
     """Everything that happens, and what has to come of it."""
 
     account: BillingAccount
+    chapters: tuple[Chapter, ...]
     purchases: tuple[Purchase, ...]
     followed: tuple[Followed, ...]
 
 
+class _Telling(BillingAccount):
+    """An account that remembers how it looked whenever nothing happened for an hour."""
+
+    def __init__(self, *, now: int) -> None:
+        super().__init__(now=now)
+        self.chapters: list[Chapter] = []
+        self._told = 0
+
+    def wait(self, seconds: int) -> None:
+        if seconds >= _HOUR:
+            self.end_chapter()
+        super().wait(seconds)
+
+    def end_chapter(self) -> None:
+        """Everything since the last one."""
+        if events := self.events[self._told :]:
+            self._told = len(self.events)
+            self.chapters.append(Chapter(events, self.api_objects()))
+
+
 def tell(now: int) -> Story:
     """The story from `now` (epoch seconds) on; it takes about four months."""
-    account = BillingAccount(now=now)
-    purchases = (_pricing_table(account), _konbini(account), _guest(account), _quantity_changed(account))
-    return Story(account, purchases, (_recovers(account), _cancels(account)))
+    account = _Telling(now=now)
+    purchases = (
+        _pricing_table(account),
+        _konbini(account),
+        _guest(account),
+        _quantity_changed(account),
+        _slip_not_paid(account),
+        _left_cart(account),
+    )
+    followed = (_recovers(account), _cancels(account))
+    account.end_chapter()
+    return Story(account, tuple(account.chapters), purchases, followed)
+
+
+def expected_mails(story: Story) -> Counter[tuple[str, str]]:
+    """How many mails of each kind, to the customer and to support, the story has to cause."""
+    caused = [purchase.mails for purchase in story.purchases] + [followed.mails for followed in story.followed]
+    return Counter((name, audience) for mails in caused for name in mails for audience in BY_NAME[name].to)
 
 
 def _recovers(account: BillingAccount) -> Followed:
@@ -75,6 +126,7 @@ def _recovers(account: BillingAccount) -> Followed:
         "active",
         ("club_plus",),
         "user_ren",
+        ("welcome", "trial_ending", "invoice_unpaid"),
     )
 
 
@@ -84,6 +136,7 @@ def _cancels(account: BillingAccount) -> Followed:
     account.subscribe(customer, [CLUB])
     account.wait(DAY)
     subscription = account.subscribe(customer, [CLUB_PLUS], needs_action=True)
+    account.wait(2 * _HOUR)
     account.authenticate(subscription)
     account.wait(10 * DAY)
     account.cancel_later(subscription)
@@ -93,10 +146,11 @@ def _cancels(account: BillingAccount) -> Followed:
     return Followed(
         subscription,
         customer,
-        "Mei takes the club twice by mistake and cancels one: she keeps what the other one gives.",
+        "Mei takes the club twice by mistake, confirms one two hours later, and cancels it: the other one stays.",
         "canceled",
         ("club",),
         "user_mei",
+        ("welcome", "invoice_action", "canceled"),
     )
 
 
@@ -113,6 +167,7 @@ def _pricing_table(account: Account) -> Purchase:
         3400,
         ((MUG.description, 1), (BEANS.description, 1)),
         "user_hana",
+        ("welcome", "order_paid"),
     )
 
 
@@ -132,6 +187,7 @@ def _konbini(account: Account) -> Purchase:
         2000,
         ((BEANS.description, 1),),
         "U4af4980629",
+        ("welcome", "order_pending", "order_paid"),
     )
 
 
@@ -149,6 +205,7 @@ def _guest(account: Account) -> Purchase:
         1400,
         ((MUG.description, 1),),
         None,
+        ("order_paid", "refund"),
         is_guest=True,
     )
 
@@ -171,4 +228,44 @@ def _quantity_changed(account: Account) -> Purchase:
         6000,
         ((BEANS.description, 3),),
         None,
+        ("welcome", "order_paid"),
+    )
+
+
+def _slip_not_paid(account: Account) -> Purchase:
+    session = account.open_session([BEANS])
+    account.wait(60)
+    account.complete(session, email="sora@example.com", name="中村 空", paid=False)
+    account.wait(4 * DAY)
+    account.fail_later(session)
+    account.wait(100)
+    return Purchase(
+        session,
+        "Sora takes a konbini slip and never pays it.",
+        "failed",
+        2000,
+        ((BEANS.description, 1),),
+        None,
+        ("order_pending", "order_failed"),
+        is_guest=True,
+    )
+
+
+def _left_cart(account: Account) -> Purchase:
+    session = account.open_session(
+        [MUG], locale="en", consent={"promotions": "opt_in"}, after_expiration={"recovery": {"enabled": True}}
+    )
+    account.objects[session]["customer_details"] = {"email": "emma@example.com", "name": "Emma Stone", "phone": None}
+    account.wait(DAY)
+    account.expire(session)
+    account.wait(100)
+    return Purchase(
+        session,
+        "Emma agrees to hear from the shop, and leaves the page before she pays.",
+        "expired",
+        1400,
+        ((MUG.description, 1),),
+        None,
+        ("cart_recovery",),
+        is_guest=True,
     )

@@ -17,7 +17,7 @@ from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud.firestore import Client
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from functions.topology import DEAD_LETTER_TOPIC, FUNCTIONS, SUBSCRIBERS, TOPIC
+from functions.topology import CLOCK_TOPIC, CLOCKED, DEAD_LETTER_TOPIC, FUNCTIONS, SUBSCRIBERS, TOPIC
 from local.emulators import Emulators
 from local.processes import NotStarted, Program, Server
 from local.stripe_api import StripeApi
@@ -25,6 +25,10 @@ from local.stripe_api import StripeApi
 ROOT = Path(__file__).resolve().parent.parent
 #: The real backoff begins at 10 s, which nobody waits for at a desk.
 _MIN_BACKOFF_SECONDS = 1
+#: What has no default in the cloud, where nobody can guess it.
+_SHOP = {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": "support@example.com"}
+#: What another program has to know, where it is set, to find its way in what the system writes.
+_TOLD = ("FIRESTORE_DATABASE", "USER_ID_KEY", "MAIL_COLLECTION")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class System:
         subscribers = {row.name for row in SUBSCRIBERS}
         deadline = time.monotonic() + patience_seconds
         while True:
-            lines = [line for line in self.function_log() if line.get("function") in subscribers]
+            lines = [line for line in self.function_log() if line.get("function") in subscribers and "outcome" in line]
             done = Counter(line["function"] for line in lines if line["outcome"] != "retry")
             if all(done[name] >= deliveries for name in subscribers):
                 return lines
@@ -56,6 +60,14 @@ class System:
                     f"only {dict(done)} of {deliveries} deliveries were dealt with; see {self.functions.child.log}"
                 )
             time.sleep(0.05)
+
+    def tick(self, name: str) -> None:
+        """What Cloud Scheduler does when it is time for a function. Raises LookupError for one that no clock calls."""
+        if name not in {row.name for row in CLOCKED}:
+            raise LookupError(f"no clock calls {name!r}, but: {', '.join(row.name for row in CLOCKED)}")
+        with PublisherClient() as publisher:
+            topic = publisher.topic_path(self.environment["GOOGLE_CLOUD_PROJECT"], CLOCK_TOPIC)
+            publisher.publish(topic, b"tick", function=name).result(timeout=10)
 
     def function_log(self) -> list[dict[str, Any]]:
         """Every line the functions have logged so far."""
@@ -100,6 +112,7 @@ def running(
             **({"STRIPE_API_BASE": stripe_api.url} if stripe_api else {}),
             **emulators.environment(),
         }
+        settings |= {name: environ.get(name, "").strip() or default for name, default in _SHOP.items()}
         functions = Server(_functions({**environ, **settings}), log_directory)
         stack.callback(functions.stop)
         functions.wait_until_ready()
@@ -109,7 +122,7 @@ def running(
         emulators.put_rules(project, rules.read_text("utf-8"))
         _create_topology(project, url)
         stack.callback(_delete_subscriptions, project)
-        chosen = {name: environ[name] for name in ("FIRESTORE_DATABASE", "USER_ID_KEY") if environ.get(name)}
+        chosen = {name: environ[name] for name in _TOLD if environ.get(name)}
         yield System(
             environment={"WEBHOOK_URL": f"{url}/stripe_webhook", **settings, **chosen},
             emulators=emulators,
@@ -137,31 +150,30 @@ def _functions(environ: Mapping[str, str]) -> Program:
 
 
 def _create_topology(project: str, url: str) -> None:
-    """The topics, and a push subscription for each row that reacts to events: what `deploy` does in the cloud."""
+    """The topics, and a push subscription for each row that has one: what `deploy` does in the cloud."""
     with PublisherClient() as publisher:
-        topic = publisher.topic_path(project, TOPIC)
-        dead_letters = publisher.topic_path(project, DEAD_LETTER_TOPIC)
-        for name in (topic, dead_letters):
+        topics = {name: publisher.topic_path(project, name) for name in (TOPIC, CLOCK_TOPIC, DEAD_LETTER_TOPIC)}
+        for topic in topics.values():
             # An emulator that ran before may have them from an earlier run.
             with suppress(AlreadyExists):
-                publisher.create_topic(name=name)
+                publisher.create_topic(name=topic)
     _delete_subscriptions(project)
     with SubscriberClient() as subscriber:
-        for row in SUBSCRIBERS:
+        for row in (*SUBSCRIBERS, *CLOCKED):
             subscriber.create_subscription(
                 request={
                     "name": subscriber.subscription_path(project, row.name),
-                    "topic": topic,
+                    "topic": topics[row.topic],
                     "filter": row.filter,
                     "ack_deadline_seconds": row.timeout_seconds,
                     # The path tells functions-framework which topic a raw push comes from.
-                    "push_config": {"push_endpoint": f"{url}/{row.name}/{topic}"},
+                    "push_config": {"push_endpoint": f"{url}/{row.name}/{topics[row.topic]}"},
                     "retry_policy": {
                         "minimum_backoff": {"seconds": _MIN_BACKOFF_SECONDS},
                         "maximum_backoff": {"seconds": row.max_backoff_seconds},
                     },
                     "dead_letter_policy": {
-                        "dead_letter_topic": dead_letters,
+                        "dead_letter_topic": topics[DEAD_LETTER_TOPIC],
                         "max_delivery_attempts": row.delivery_attempts,
                     },
                 }
@@ -171,6 +183,6 @@ def _create_topology(project: str, url: str) -> None:
 def _delete_subscriptions(project: str) -> None:
     """None may stay behind in an emulator that goes on: it would push to a port that is somebody else's by then."""
     with SubscriberClient() as subscriber:
-        for row in SUBSCRIBERS:
+        for row in (*SUBSCRIBERS, *CLOCKED):
             with suppress(NotFound):
                 subscriber.delete_subscription(subscription=subscriber.subscription_path(project, row.name))

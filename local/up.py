@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -13,8 +14,12 @@ from dotenv import dotenv_values
 from rich.console import Console
 from rich.table import Table
 
+from functions.adapters.clock import SystemClock
+from functions.topology import CLOCKED
+from local.carrier import Carrier, parse_smtp
 from local.emulators import VARIABLES
 from local.processes import NotStarted, ServerError
+from local.scheduler import Scheduler
 from local.system import ROOT, System, running
 
 LOCAL = ROOT / ".local"
@@ -37,13 +42,16 @@ def main() -> int:
         # A run that was killed leaves it behind, and whoever waits for it must not take the old one.
         env.unlink(missing_ok=True)
         environ = settings()
+        smtp = _smtp(environ)
         with running(environ, log_directory=LOCAL / "logs" / "up", project=_project(environ)) as system:
-            _write(env, system.environment)
-            _tell(console, system, env)
-            try:
-                _wait_for_a_failure(system)
-            finally:
-                env.unlink(missing_ok=True)
+            clock = Scheduler(system.tick, {row.name: row.schedule for row in CLOCKED}, SystemClock())
+            with clock, _carrier(system, smtp):
+                _write(env, system.environment)
+                _tell(console, system, env, smtp)
+                try:
+                    _wait_for_a_failure(system)
+                finally:
+                    env.unlink(missing_ok=True)
     except KeyboardInterrupt:
         console.print("Stopped, and everything that was started with it.")
         return 0
@@ -60,6 +68,29 @@ def _project(environ: Mapping[str, str]) -> str:
     return named if preset and named else "demo-local"
 
 
+def _smtp(environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """The SMTP server of LOCAL_SMTP. Raises NotStarted, before anything is started."""
+    text = environ.get("LOCAL_SMTP", "").strip()
+    try:
+        return parse_smtp(text) if text else None
+    except ValueError as problem:
+        raise NotStarted(f"LOCAL_SMTP: {problem}") from problem
+
+
+def _carrier(system: System, smtp: tuple[str, int] | None) -> AbstractContextManager[object]:
+    """What delivers the mails; nothing where they have nowhere to go."""
+    if smtp is None:
+        return nullcontext()
+    # What the extension is configured with, for mails that name no sender.
+    name = system.environment["BRAND_NAME"].replace('"', "")
+    sender = f'"{name}" <{system.environment["SUPPORT_EMAIL"]}>'
+    return Carrier(system.firestore(), _mails(system), smtp, sender, SystemClock())
+
+
+def _mails(system: System) -> str:
+    return system.environment.get("MAIL_COLLECTION", "mail")
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -72,12 +103,14 @@ def _write(env: Path, environment: Mapping[str, str]) -> None:
     part.replace(env)
 
 
-def _tell(console: Console, system: System, env: Path) -> None:
+def _tell(console: Console, system: System, env: Path, smtp: tuple[str, int] | None) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("Webhook", f"[bold]{system.webhook_url}[/]")
     table.add_row("Firestore", system.emulators.firestore_host)
     table.add_row("Pub/Sub", system.emulators.pubsub_host)
     table.add_row("Stripe API", system.stripe_api.url if system.stripe_api else "api.stripe.com, with your test key")
+    kept = f"the collection {_mails(system)}; LOCAL_SMTP=host:port delivers them"
+    table.add_row("Mails", f"delivered to {smtp[0]}:{smtp[1]}" if smtp else kept)
     table.add_row("For programs", f"{env.relative_to(ROOT)}  (set -a; . {env.relative_to(ROOT)})")
     table.add_row("Logs", f"{system.functions.child.log.parent.relative_to(ROOT)}/")
     console.print("[bold green]Everything is up.[/] Ctrl-C stops it.\n", table, "", sep="\n")

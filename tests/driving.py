@@ -7,7 +7,10 @@ from typing import Any
 
 from functions.effects import Create, Decision, Delete, Fetch, Merge, Put, Reaction, Read
 from functions.errors import Permanent
-from functions.settings import SubscriberSettings
+from functions.letters import Letter
+from functions.mail.outbox import post
+from functions.mail.settings import Brand, MailSettings
+from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, parse
 from local.account import Account
 
@@ -21,6 +24,7 @@ SETTINGS = SubscriberSettings(
     stripe_api_base=None,
     user_id_key="user_id",
     past_due_gives_access=True,
+    mail=MailSettings(brand=Brand(name="Test Shop"), support_email="support@example.com"),
 )
 
 
@@ -36,9 +40,13 @@ class World:
         self.account = account
         self._settings = settings
         self.documents: dict[str, Json] = {}
+        #: Everything that was said, in order, and when.
+        self.letters: list[tuple[Letter, int]] = []
         self.reads: list[str] = []
         self.fetches: list[Fetch] = []
         self.writes: list[str] = []
+        #: How long after it happened an event is delivered.
+        self.delay_seconds = 10
 
     def deliver(self, react: React, data: Mapping[str, Any]) -> Decision:
         """Decide on one event and apply the effects."""
@@ -59,16 +67,28 @@ class World:
                 found = self._fetch(request)
                 unknown = Permanent(f"Stripe has no {request.kind} {request.id}")
                 go_on = partial(reaction.throw, unknown) if found is None else partial(reaction.send, found)
+        now = event(data).created + self.delay_seconds
+        self.letters += [(letter, now) for letter in decision.letters]
         for effect in decision.effects:
             self.writes.append(effect.path)
             match effect:
-                case Create() | Put():
+                case Create():
+                    self.documents.setdefault(effect.path, dict(effect.fields))
+                case Put():
                     self.documents[effect.path] = dict(effect.fields)
                 case Merge():
                     self.documents[effect.path] = {**self.documents.get(effect.path, {}), **effect.fields}
                 case Delete():
                     self.documents.pop(effect.path, None)
         return decision
+
+    def mail(self) -> dict[str, Json]:
+        """The mail collection that came of it: id -> document. The first of a fact stays."""
+        written: dict[str, Json] = {}
+        for letter, now in self.letters:
+            for document in post([letter], self._settings.mail, now).documents:
+                written.setdefault(document.path.removeprefix("mail/"), dict(document.fields))
+        return written
 
     def deliver_all(self, react: React) -> None:
         """Everything that happened in the account, in order."""
@@ -86,4 +106,7 @@ class World:
             return None
         if request.kind == "subscription_items":
             return dict(found["items"])
+        if request.kind == "unpaid_session":
+            listed = {"data": found["line_items"][:10], "has_more": len(found["line_items"]) > 10}
+            return found | {"payment_intent": self.account.objects.get(found["payment_intent"]), "line_items": listed}
         return {"data": found["line_items"]} if request.kind == "line_items" else dict(found)

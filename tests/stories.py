@@ -128,7 +128,13 @@ class _Steps:
 
 
 def without_traces(value: Any) -> Any:
-    """Documents without what says by which event they came to be so, which differs with the order of delivery."""
+    """Documents without what says by which event they came to be so, which differs with the order of delivery.
+
+    So does what was told: what is overtaken before it arrives is not told any more.
+    """
     if isinstance(value, dict):
-        return {key: without_traces(found) for key, found in value.items() if key not in {"as_of", "as_of_events"}}
+        return {key: without_traces(found) for key, found in value.items() if key not in _TRACES}
     return [without_traces(found) for found in value] if isinstance(value, list) else value
+
+
+_TRACES = {"as_of", "as_of_events", "mails"}

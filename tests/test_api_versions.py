@@ -1,7 +1,7 @@
 """One shape from every API version: what Stripe moved since 2020-03-02 makes no difference to a fact or a document."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import stripe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.effects import Fetch, Fields
+from functions.effects import Create, Effect, Fetch, Fields
 from functions.errors import Malformed, Permanent, Retry
 from functions.reactions.track_subscriptions import react
 from functions.stripe_events import (
@@ -574,11 +574,10 @@ class Parked:
     def read(self, paths: Sequence[str]) -> Mapping[str, Found]:
         return {path: Found(None) for path in paths}
 
-    def commit(self, effects: object, found: object) -> None:
-        raise AssertionError((effects, found))
-
-    def park(self, path: str, fields: Fields) -> None:  # noqa: ARG002 -- the path is the subscriber's own business
-        self.fields.append(fields)
+    def commit(self, effects: Iterable[Effect], found: object) -> None:  # noqa: ARG002 -- there is nothing
+        for effect in effects:
+            assert isinstance(effect, Create)
+            self.fields += [effect.fields] if effect.path.startswith("parked_events/") else []
 
 
 @dataclass

@@ -19,20 +19,28 @@ ROWS = topology.FUNCTIONS
 #: Who may import whom inside `functions`. What is not named may be imported by everybody: it imports nothing itself.
 ALLOWED = {
     "errors": set(),
-    "effects": set(),
     "clock": set(),
     "log": set(),
     "topology": set(),
     "paths": set(),
+    "letters": set(),
+    "linking": set(),
+    "effects": {"letters"},
     "stripe_events": {"errors"},
     "as_of": {"effects", "errors", "stripe_events"},
-    "linking": set(),
     "customer_index": {"paths", "effects"},
-    "settings": {"errors"},
-    "reactions": {"as_of", "customer_index", "effects", "errors", "linking", "paths", "settings", "stripe_events"},
+    "mail": {"clock", "effects", "errors", "letters", "log", "paths", "stripe_events"},
+    "settings": {"errors", "mail", "paths"},
+    "parking": {"effects", "letters", "mail", "paths", "stripe_events"},
+    "reactions": {
+        *("as_of", "customer_index", "effects", "errors", "letters", "linking", "mail", "paths", "settings"),
+        "stripe_events",
+    },
     "webhook": {"clock", "errors", "log", "settings", "stripe_events", "topology"},
-    "subscriber": {"clock", "effects", "errors", "log", "paths", "settings", "stripe_events", "topology"},
-    "adapters": {"clock", "effects", "errors", "stripe_events", "subscriber", "webhook"},
+    "subscriber": {
+        *("clock", "effects", "errors", "log", "mail", "parking", "paths", "settings", "stripe_events", "topology"),
+    },
+    "adapters": {"clock", "effects", "errors", "mail", "stripe_events", "subscriber", "webhook"},
 }
 #: What only adapters may import, because it talks, and what nobody may read away from the edge.
 TALKS = {"google", "grpc", "requests", "httpx", "flask", "functions_framework", "socket", "urllib.request", "os"}
@@ -105,7 +113,8 @@ def entry_points() -> dict[str, str]:
 
 
 def test_every_row_has_an_entry_point_of_its_trigger_and_no_entry_point_is_without_a_row() -> None:
-    assert entry_points() == {row.name: {"http": "http", "events": "cloud_event"}[row.trigger] for row in ROWS}
+    decorators = {"http": "http", "events": "cloud_event", "clock": "cloud_event"}
+    assert entry_points() == {row.name: decorators[row.trigger] for row in ROWS}
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.trigger == "events"], ids=lambda row: row.name)
@@ -116,18 +125,25 @@ def test_every_row_that_reacts_has_its_reaction_and_its_tests(row: topology.Func
     assert row.event_types
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.trigger == "clock"], ids=lambda row: row.name)
+def test_every_row_that_a_clock_calls_has_its_schedule_and_its_tests(row: topology.Function) -> None:
+    assert (ROOT / "tests" / f"test_{row.name}.py").is_file()
+    assert row.schedule
+
+
 def test_every_reaction_has_a_row() -> None:
     files = {path.stem for path in (ROOT / "functions" / "reactions").glob("[a-z]*")}
     assert files == {row.name for row in ROWS if row.trigger == "events"}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_every_row_is_deployed_and_the_filter_is_its_event_types(row: topology.Function) -> None:
+def test_every_row_is_deployed_and_its_filter_with_it(row: topology.Function) -> None:
     commands = [" ".join(step.command) for step in plan(Target(project="demo", region="asia-northeast1"))]
     assert sum(f"functions deploy {row.name} " in command for command in commands) == 1
-    if row.trigger == "events":
+    if row.trigger != "http":
         [subscription] = [command for command in commands if f"subscriptions create {row.name} " in command]
         assert row.filter in subscription
+    assert sum(f"jobs create pubsub {row.name} " in command for command in commands) == (row.trigger == "clock")
 
 
 def test_every_handled_type_is_told_in_the_stories_whose_costs_are_counted() -> None:
@@ -139,7 +155,8 @@ def test_every_handled_type_is_told_in_the_stories_whose_costs_are_counted() -> 
 
 def settings_read() -> set[str]:
     """Every variable the code asks the environment for."""
-    return set(re.findall(r'read\("([A-Z_]+)"', Path(settings.__file__).read_text("utf-8")))
+    files = Path(settings.__file__).parent.glob("*.py")
+    return {name for file in files for name in re.findall(r'read\("([A-Z_]+)"', file.read_text("utf-8"))}
 
 
 def test_the_topology_names_every_variable_and_secret_that_is_read() -> None:

@@ -19,6 +19,8 @@ from deploy.apply import Ran, StepFailed, apply
 from deploy.plan import plan
 from deploy.steps import Step, Target, pairs
 from functions.topology import (
+    CLOCK_TOPIC,
+    CLOCKED,
     DEAD_LETTER_TOPIC,
     EVENT_TYPES,
     FUNCTIONS,
@@ -35,7 +37,10 @@ GOLDEN = ROOT / "tests/golden/deploy_plan.txt"
 PLAN = ("plan", "--project", "demo", "--region", "asia-northeast1")
 TARGET = Target(project="demo", region="asia-northeast1", project_number="123456789012")
 VARIABLES = sorted({name for row in FUNCTIONS for name in row.variables})
+#: What has no default.
+REQUIRED = {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": "support@example.com"}
 SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
+PUSHED = [*SUBSCRIBERS, *CLOCKED]
 
 needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not on the PATH")
 
@@ -80,7 +85,8 @@ class TestPlan:
             assert (flags["--memory"], flags["--cpu"]) == (row.memory, row.cpu)
             assert flags["--concurrency"] == str(row.concurrency)
             assert flags["--set-env-vars"] == f"GOOGLE_CLOUD_PROJECT=demo,THREADS={row.concurrency}"
-            assert flags["--set-secrets"] == ",".join(f"{name}={name}:latest" for name in row.secrets)
+            assert flags.get("--set-secrets", "") == ",".join(f"{name}={name}:latest" for name in row.secrets)
+            assert ("--clear-secrets" in flags) is (not row.secrets)
 
     def test_lets_everybody_in_only_where_the_row_says_so(self) -> None:
         for flags in starting("gcloud", "functions", "deploy"):
@@ -88,15 +94,15 @@ class TestPlan:
             assert ("--no-allow-unauthenticated" in flags) is not function(flags[""]).public
         assert "allUsers" not in GOLDEN.read_text()
 
-    @pytest.mark.parametrize("row", SUBSCRIBERS, ids=lambda row: row.name)
+    @pytest.mark.parametrize("row", PUSHED, ids=lambda row: row.name)
     def test_subscribes_to_what_the_row_handles(self, row: Function) -> None:
         (made,) = [flags for flags in starting("gcloud", "pubsub", "subscriptions", "create") if flags[""] == row.name]
         url = f"https://asia-northeast1-demo.cloudfunctions.net/{row.name}"
         assert made == {
             "": row.name,
-            "--topic": TOPIC,
+            "--topic": CLOCK_TOPIC if row.schedule else TOPIC,
             "--message-filter": row.filter,
-            "--push-endpoint": f"{url}/projects/demo/topics/{TOPIC}",
+            "--push-endpoint": f"{url}/projects/demo/topics/{CLOCK_TOPIC if row.schedule else TOPIC}",
             "--push-auth-token-audience": url,
             "--push-auth-service-account": "stripe-events-push@demo.iam.gserviceaccount.com",
             "--ack-deadline": str(row.timeout_seconds),
@@ -106,12 +112,34 @@ class TestPlan:
             "--max-delivery-attempts": str(row.delivery_attempts),
             "--expiration-period": "never",
             "--project": "demo",
+            # A tick is of no use once there are later ones.
+            **({"--message-retention-duration": "10m"} if row.schedule else {}),
         }
         assert len(row.filter.encode()) <= MAX_FILTER_BYTES
         (again,) = [flags for flags in starting("gcloud", "pubsub", "subscriptions", "update") if flags[""] == row.name]
         assert again.items() <= made.items()
         assert made.keys() - again.keys() == {"--topic", "--message-filter", "--expiration-period"}
         assert row.filter in [step.prints for step in plan(TARGET)]
+
+    @pytest.mark.parametrize("row", CLOCKED, ids=lambda row: row.name)
+    def test_has_a_clock_for_each_row_that_one_calls(self, row: Function) -> None:
+        (made,) = [f for f in starting("gcloud", "scheduler", "jobs", "create", "pubsub") if f[""] == row.name]
+        (again,) = [f for f in starting("gcloud", "scheduler", "jobs", "update", "pubsub") if f[""] == row.name]
+        assert made.pop("--attributes") == again.pop("--update-attributes") == f"function={row.name}"
+        assert made == again
+        assert made == {
+            "": row.name,
+            "--location": "asia-northeast1",
+            "--schedule": row.schedule,
+            "--time-zone": "Etc/UTC",
+            "--topic": f"projects/demo/topics/{CLOCK_TOPIC}",
+            "--message-body": "tick",
+            "--project": "demo",
+        }
+        assert row.filter == f'attributes.function = "{row.name}"'
+
+    def test_starts_no_clock_for_a_row_that_events_call(self) -> None:
+        assert {f[""] for f in starting("gcloud", "scheduler", "jobs", "create", "pubsub")} == {r.name for r in CLOCKED}
 
     def test_keeps_dead_letters_for_as_long_as_pubsub_can(self) -> None:
         (kept,) = [f for f in starting("gcloud", "pubsub", "subscriptions", "create") if f[""] == DEAD_LETTER_TOPIC]
@@ -126,6 +154,9 @@ class TestPlan:
         assert publishers
         for name in publishers:
             assert next(i for i, c in enumerate(commands) if c[1:4] == ("functions", "deploy", name)) > last
+        clocks = [i for i, command in enumerate(commands) if command[1:3] == ("scheduler", "jobs")]
+        assert len(clocks) == len(CLOCKED)
+        assert min(clocks) > last
 
     def test_gives_each_account_the_least(self) -> None:
         granted = set()
@@ -145,16 +176,30 @@ class TestPlan:
             ("functions-build", "storage.objectViewer", "demo"),
             (agent, "iam.serviceAccountTokenCreator", push),
             (agent, "pubsub.publisher", DEAD_LETTER_TOPIC),
+            # Cloud Scheduler's own identity has the same number, and another domain.
+            (agent, "pubsub.publisher", CLOCK_TOPIC),
         } | {
             granted_to_a_subscriber
-            for row in SUBSCRIBERS
+            for row in PUSHED
             for granted_to_a_subscriber in (
                 (row.name.replace("_", "-"), "datastore.user", "demo"),
-                (row.name.replace("_", "-"), "secretmanager.secretAccessor", "STRIPE_API_KEY"),
+                *((row.name.replace("_", "-"), "secretmanager.secretAccessor", secret) for secret in row.secrets),
                 ("stripe-events-push", "invoker", row.name),
                 (agent, "pubsub.subscriber", row.name),
             )
         }
+        assert {row.name: row.secrets for row in PUSHED} == {
+            **{row.name: ("STRIPE_API_KEY",) for row in SUBSCRIBERS},
+            **{row.name: () for row in CLOCKED},
+        }
+
+    def test_lets_cloud_scheduler_publish_ticks_and_nobody_else(self) -> None:
+        (granted,) = [
+            f for f in starting("gcloud", "pubsub", "topics", "add-iam-policy-binding") if f[""] == CLOCK_TOPIC
+        ]
+        assert granted["--member"] == (
+            "serviceAccount:service-123456789012@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
+        )
 
     def test_names_accounts_as_google_allows(self) -> None:
         for flags in starting("gcloud", "iam", "service-accounts", "create"):
@@ -174,10 +219,50 @@ class TestSettings:
         assert main(PLAN, {"STRIPE_LIVEMODE": "true", "USER_ID_KEY": " ", "STRIPE_API_KEY": "sk_test_1"}) == 0
         out = capsys.readouterr().out
         assert re.findall(r"--set-env-vars=(\S+)", out) == [
-            *["GOOGLE_CLOUD_PROJECT=demo,THREADS=8"] * len(SUBSCRIBERS),
+            *(f"GOOGLE_CLOUD_PROJECT=demo,THREADS={row.concurrency}" for row in PUSHED),
             "GOOGLE_CLOUD_PROJECT=demo,THREADS=8,STRIPE_LIVEMODE=true",
         ]
         assert "sk_test_1" not in out
+
+    def test_of_mail_go_to_every_function_that_writes_some(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(PLAN, REQUIRED | {"MAIL_FOOTER": "Shop K.K. | Tokyo, Japan", "MAIL_DISABLED": "welcome"}) == 0
+        settings = re.findall(r"--set-env-vars=(.*) \\", capsys.readouterr().out)
+        assert len(settings) == len(PUSHED) + 1
+        *told, webhook = settings
+        for text in told:
+            (words,) = shlex.split(text)
+            assert words.startswith("^@@^")
+            assert (
+                dict(pair.split("=", 1) for pair in words.removeprefix("^@@^").split("@@")).items()
+                >= {
+                    **REQUIRED,
+                    "MAIL_FOOTER": "Shop K.K. | Tokyo, Japan",
+                    "MAIL_DISABLED": "welcome",
+                }.items()
+            )
+        assert webhook == "GOOGLE_CLOUD_PROJECT=demo,THREADS=8"
+
+    def test_that_are_missing_or_wrong_are_said_above_the_plan(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(PLAN, {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": " ", "LOCALE": "xx"}) == 0
+        head = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+        assert all(line.startswith("#") for line in head[:-1])
+        (said,) = [line for line in head if "would not start" in line]
+        assert "SUPPORT_EMAIL is not set; LOCALE is 'xx'" in said
+        assert "BRAND_NAME" not in said
+        assert main(PLAN, REQUIRED) == 0
+        assert "would not start" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("missing", sorted(REQUIRED))
+    def test_that_are_missing_stop_a_deployment_before_it_begins(
+        self, missing: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        environ = {name: value for name, value in REQUIRED.items() if name != missing}
+        with pytest.raises(SystemExit) as ended:
+            main(("apply", *PLAN[1:]), environ | {"PATH": "/nowhere"})
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert f"the functions would not start: {missing} is not set. See the settings table in README.md." in said.err
+        assert said.out == ""
 
     def test_of_another_database_need_its_rules_too(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
@@ -273,9 +358,12 @@ class TestGcloud:
         steps = pubsub_steps(project, row)
         apply(steps, run, print)
         apply(steps, run, print)
+        apply(pubsub_steps(project, function("sweep_mail")), run, print)
         with SubscriberClient() as subscriber:
             path = subscriber.subscription_path(project, row.name)
             made = subscriber.get_subscription(request={"subscription": path})
+            path = subscriber.subscription_path(project, "sweep_mail")
+            clocked = subscriber.get_subscription(request={"subscription": path})
         assert made.filter == row.filter
         assert made.topic == f"projects/{project}/topics/{TOPIC}"
         assert made.ack_deadline_seconds == row.timeout_seconds
@@ -286,6 +374,9 @@ class TestGcloud:
         assert made.push_config.push_endpoint.endswith(f"/{row.name}/projects/{project}/topics/{TOPIC}")
         assert made.push_config.oidc_token.audience.endswith(f"cloudfunctions.net/{row.name}")
         assert not made.expiration_policy.ttl
+        assert clocked.topic == f"projects/{project}/topics/{CLOCK_TOPIC}"
+        assert clocked.filter == 'attributes.function = "sweep_mail"'
+        assert clocked.message_retention_duration.total_seconds() == 600
 
         changed = pubsub_steps(project, replace(row, event_types=("charge.refunded",)))
         with pytest.raises(StepFailed, match="gcloud pubsub subscriptions delete record_orders"):
@@ -338,5 +429,11 @@ class TestFirestoreFiles:
         fields = [(entry["collectionGroup"], entry["fieldPath"]) for entry in indexes["fieldOverrides"]]
         assert len(set(fields)) == len(fields)
         for entry in indexes["fieldOverrides"]:
-            assert entry.keys() == {"collectionGroup", "fieldPath", "indexes"}
             assert entry["indexes"] == []
+            assert entry.keys() - {"ttl"} == {"collectionGroup", "fieldPath", "indexes"}
+
+    def test_have_mails_removed_when_their_time_is_over(self) -> None:
+        """https://cloud.google.com/firestore/docs/ttl: the outbox sets the field, and this makes something of it."""
+        overrides = json.loads((ROOT / "firestore.indexes.json").read_text())["fieldOverrides"]
+        expiring = [(entry["collectionGroup"], entry["fieldPath"]) for entry in overrides if entry.get("ttl")]
+        assert expiring == [("mail", "expires_at")]

@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from functions.topology import FUNCTIONS, function
 from local.account import Account, Line, thin
 from local.emulators import Emulators
 from local.sender import send
-from local.story import tell
+from local.story import expected_mails, tell
 from local.system import System, running
 from tests.driving import World
 from tests.stories import without_traces
+from tests.test_mail_contract import check
 
 Json = dict[str, Any]
 REACTIONS = {
@@ -33,6 +35,8 @@ def system(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> It
     project = f"test-{secrets.token_hex(6)}"
     environ = dict(emulators.environment())
     environ |= {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    # The story has its own time, in which its mails are not late.
+    environ |= {"MAIL_MAX_AGE": "3650d"}
     with running(environ, log_directory=tmp_path_factory.mktemp("logs"), project=project) as started:
         yield started
 
@@ -49,6 +53,11 @@ def deliver(system: System, account: Account, events: list[Json]) -> list[Json]:
     """Send events as Stripe does; returns what each function said once it has dealt with all of them."""
     assert system.stripe_api is not None
     system.stripe_api.put(account.api_objects())
+    return send_all(system, events)
+
+
+def send_all(system: System, events: list[Json]) -> list[Json]:
+    """Send events to whatever Stripe is now; returns what each function said once it has dealt with all of them."""
     before = len([line for line in system.function_log() if line.get("function") == "index_customers"])
     answers = send(system.webhook_url, system.webhook_secret, events)
     assert {answer.status for answer in answers} == {200}
@@ -56,15 +65,22 @@ def deliver(system: System, account: Account, events: list[Json]) -> list[Json]:
 
 
 def documents(system: System) -> Json:
-    """Everything in Firestore, by path."""
+    """Everything in Firestore but the mail, by path."""
     client = system.firestore()
     found = {}
     for collection in client.collections():
+        if collection.id == "mail":
+            continue
         for document in collection.list_documents():
             found[document.path] = document.get().to_dict()
             for nested in document.collections():
                 found |= {each.reference.path: each.to_dict() for each in nested.stream()}
     return {path: fields for path, fields in found.items() if fields is not None}
+
+
+def mails(system: System) -> dict[str, Json]:
+    """The mail collection: id -> document."""
+    return {each.id: each.to_dict() or {} for each in system.firestore().collection("mail").stream()}
 
 
 def expected(account: Account) -> Json:
@@ -83,6 +99,32 @@ def test_the_story_twice_and_shuffled_ends_like_once_in_order(system: System) ->
     random.Random(7).shuffle(deliveries)
     deliver(system, account, deliveries)
     assert without_traces(documents(system)) == without_traces(expected(account))
+
+
+def test_every_mail_of_the_story_exists_exactly_once_though_each_event_comes_twice_and_in_any_order(
+    system: System,
+) -> None:
+    story = tell(now=1_790_000_000)
+    assert system.stripe_api is not None
+    for chapter in story.chapters:
+        system.stripe_api.put(chapter.objects)
+        deliveries = chapter.events * 2
+        random.Random(7).shuffle(deliveries)
+        send_all(system, deliveries)
+    found = mails(system)
+    assert Counter((mail["mail"], mail["audience"]) for mail in found.values()) == expected_mails(story)
+    for mail in found.values():
+        check(mail)
+
+
+def test_mail_that_stays_true_exists_even_if_the_whole_story_is_shuffled(system: System) -> None:
+    account = tell(now=1_790_000_000).account
+    deliveries = account.events * 2
+    random.Random(11).shuffle(deliveries)
+    deliver(system, account, deliveries)
+    for session in account.objects.values():
+        if session["object"] == "checkout.session" and session["payment_status"] == "paid":
+            assert {f"order_paid_{session['id']}", f"order_paid_{session['id']}_support"} <= mails(system).keys()
 
 
 def test_thin_notifications_make_the_same_documents(system: System) -> None:

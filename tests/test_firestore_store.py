@@ -130,12 +130,6 @@ def test_what_firestore_does_not_take_is_permanent(store: FirestoreStore) -> Non
         store.commit([Put("a/1", {"metadata": {"__reserved__": 1}})], store.read(["a/1"]))
 
 
-def test_a_parked_event_keeps_its_first_reason(store: FirestoreStore, firestore_client: Client) -> None:
-    store.park("parked_events/1", {"reason": "first", "body": b"\xff\x00"})
-    store.park("parked_events/1", {"reason": "second"})
-    assert fields_of(firestore_client, "parked_events/1") == {"reason": "first", "body": b"\xff\x00"}
-
-
 def test_a_database_that_does_not_answer_is_for_a_retry(store: FirestoreStore) -> None:
     [port] = free_ports(1)
     nobody = FirestoreStore(_client_of(f"{LOOPBACK}:{port}"), timeout_seconds=0.5)

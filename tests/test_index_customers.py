@@ -49,6 +49,7 @@ def test_a_new_customer_is_recorded_and_indexed_by_email(account: Account, world
         "claims": [],
         "as_of": 1_790_000_000,
         "as_of_events": [account.events[0]["id"]],
+        "mails": [f"welcome_{customer}"],
     }
     index = world.documents["customer_index/email:hana@example.com"]
     assert (index["customers"], index["primary"]) == ([customer], customer)

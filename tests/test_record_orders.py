@@ -56,6 +56,7 @@ def test_a_paid_session_becomes_a_paid_order_with_its_lines(account: Account, wo
         "user_id": "user-1",
         "client_reference_id": "user-1",
         "customer_email": "hana@example.com",
+        "locale": "ja",
         "mode": "payment",
         "status": "paid",
         "payment_status": "paid",

@@ -2,16 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from functions.errors import SettingsError
-from functions.settings import SubscriberSettings, WebhookSettings, subscriber_settings, webhook_settings
+from functions.mail.settings import Brand, MailSettings
+from functions.mail.table import MAILS
+from functions.paths import COLLECTIONS
+from functions.settings.subscriber import SubscriberSettings, SweepSettings, subscriber_settings, sweep_settings
+from functions.settings.webhook import WebhookSettings, webhook_settings
+from functions.topology import MAIL_VARIABLES
 
-Read = Callable[[Mapping[str, str]], WebhookSettings | SubscriberSettings]
+Read = Callable[[Mapping[str, str]], WebhookSettings | SubscriberSettings | SweepSettings]
 
 WEBHOOK = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_WEBHOOK_SECRETS": "whsec_a"}
-SUBSCRIBER = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_API_KEY": "sk_test_a"}
+MAIL = {"BRAND_NAME": "My Shop", "SUPPORT_EMAIL": "support@example.com"}
+SUBSCRIBER = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_API_KEY": "sk_test_a", **MAIL}
+SWEEP = {"GOOGLE_CLOUD_PROJECT": "my-shop", **MAIL}
 VARIABLES = (
     "GOOGLE_CLOUD_PROJECT",
     "STRIPE_WEBHOOK_SECRETS",
@@ -22,9 +30,12 @@ VARIABLES = (
     "STRIPE_API_BASE",
     "USER_ID_KEY",
     "PAST_DUE_GIVES_ACCESS",
+    *MAIL_VARIABLES,
 )
-BOTH = pytest.mark.parametrize(
-    ("read", "environ"), [(webhook_settings, WEBHOOK), (subscriber_settings, SUBSCRIBER)], ids=["webhook", "subscriber"]
+ALL = pytest.mark.parametrize(
+    ("read", "environ"),
+    [(webhook_settings, WEBHOOK), (subscriber_settings, SUBSCRIBER), (sweep_settings, SWEEP)],
+    ids=["webhook", "subscriber", "sweep"],
 )
 
 
@@ -48,9 +59,11 @@ def complaint(read: Read, environ: Mapping[str, str]) -> str:
         (subscriber_settings, SUBSCRIBER, "stripe_api_base", None),
         (subscriber_settings, SUBSCRIBER, "user_id_key", "user_id"),
         (subscriber_settings, SUBSCRIBER, "past_due_gives_access", True),
+        (sweep_settings, SWEEP, "project", "my-shop"),
+        (sweep_settings, SWEEP, "database", "(default)"),
     ],
 )
-def test_a_function_starts_with_a_project_and_its_secret_alone(
+def test_a_function_starts_with_what_it_requires_alone(
     read: Read, environ: dict[str, str], field: str, value: object
 ) -> None:
     assert getattr(read(environ), field) == value
@@ -98,6 +111,162 @@ def test_a_subscriber_reads_a_variable(variable: str, text: str, field: str, val
     assert getattr(subscriber_settings(SUBSCRIBER | {variable: text}), field) == value
 
 
+def test_mail_is_written_with_a_name_and_an_address_of_support_alone() -> None:
+    mail = MailSettings(brand=Brand(name="My Shop"), support_email="support@example.com")
+    assert sweep_settings(SWEEP).mail == subscriber_settings(SUBSCRIBER).mail == mail
+    assert (mail.locale, mail.timezone.key, mail.max_age_seconds, mail.collection) == (
+        "ja",
+        "Asia/Tokyo",
+        3 * 86_400,
+        "mail",
+    )
+
+
+MAIL_READ: list[tuple[str, str, str, object]] = [
+    ("BRAND_NAME", " My Shop\n", "brand.name", "My Shop"),
+    ("BRAND_NAME", "株式会社\N{IDEOGRAPHIC SPACE}山田商店", "brand.name", "株式会社\N{IDEOGRAPHIC SPACE}山田商店"),
+    ("BRAND_NAME", 'Hana & Sons "Ltd."', "brand.name", 'Hana & Sons "Ltd."'),
+    *[
+        (variable, text, field, value)
+        for variable, field in (
+            ("BRAND_URL", "brand.url"),
+            ("BRAND_LOGO_URL", "brand.logo_url"),
+            ("UPGRADE_URL", "brand.upgrade_url"),
+        )
+        for text, value in (
+            ("https://shop.example/a?b=c#d", "https://shop.example/a?b=c#d"),
+            (" https://shop.example\n", "https://shop.example"),
+            ("", None),
+        )
+    ],
+    ("BRAND_COLOR", "#AABBCC", "brand.color", "#aabbcc"),
+    ("BRAND_COLOR", " ", "brand.color", "#1f6f54"),
+    ("MAIL_FOOTER", "", "brand.footer", ()),
+    ("MAIL_FOOTER", "My Shop K.K.", "brand.footer", ("My Shop K.K.",)),
+    ("MAIL_FOOTER", "My Shop K.K. | Tokyo, Japan|", "brand.footer", ("My Shop K.K.", "Tokyo, Japan")),
+    ("MAIL_FOOTER", "| |\N{IDEOGRAPHIC SPACE}| a", "brand.footer", ("a",)),
+    (
+        *("MAIL_FOOTER", "株式会社山田商店｜代表 山田|〒100-0001\N{IDEOGRAPHIC SPACE}東京都千代田区", "brand.footer"),
+        ("株式会社山田商店｜代表 山田", "〒100-0001\N{IDEOGRAPHIC SPACE}東京都千代田区"),
+    ),
+    ("SUPPORT_EMAIL", "Support@Shop.Example", "support_email", "Support@shop.example"),
+    *[
+        (variable, text, field, value)
+        for variable, field in (("MAIL_FROM", "sender"), ("MAIL_REPLY_TO", "reply_to"))
+        for text, value in (
+            ("", None),
+            ("shop@example.com", "shop@example.com"),
+            ("<shop@example.com>", "shop@example.com"),
+            ("My Shop <shop@example.com>", '"My Shop" <shop@example.com>'),
+            ('"My Shop, Tokyo" <shop@example.com>', '"My Shop, Tokyo" <shop@example.com>'),
+            ("山田商店 <shop@example.com>", '"山田商店" <shop@example.com>'),
+            (
+                "山田商店\N{IDEOGRAPHIC SPACE}東京 <shop@例え.jp>",
+                '"山田商店\N{IDEOGRAPHIC SPACE}東京" <shop@xn--r8jz45g.jp>',
+            ),
+            ('"Hana \\"H\\" Sato" <shop@example.com>', '"Hana H Sato" <shop@example.com>'),
+        )
+    ],
+    ("LOCALE", "en", "locale", "en"),
+    ("LOCALE", "en-GB", "locale", "en-GB"),
+    ("LOCALE", "ja_JP", "locale", "ja_JP"),
+    ("LOCALE", "", "locale", "ja"),
+    ("TIMEZONE", "Europe/Berlin", "timezone", ZoneInfo("Europe/Berlin")),
+    ("TIMEZONE", "UTC", "timezone", ZoneInfo("UTC")),
+    ("TIMEZONE", "", "timezone", ZoneInfo("Asia/Tokyo")),
+    *[
+        ("MAIL_MAX_AGE", text, "max_age_seconds", seconds)
+        for text, seconds in (
+            *(("3d", 259_200), ("36h", 129_600), ("90m", 5_400), ("45s", 45), ("45", 45)),
+            *(("0", 0), ("0d", 0), (" 1d\n", 86_400), ("", 259_200)),
+        )
+    ],
+    ("MAIL_DISABLED", "", "disabled", frozenset()),
+    ("MAIL_DISABLED", "welcome", "disabled", frozenset({"welcome"})),
+    ("MAIL_DISABLED", " welcome, refund\nparked,,", "disabled", frozenset({"welcome", "refund", "parked"})),
+    ("MAIL_DISABLED", ",".join(mail.name for mail in MAILS), "disabled", frozenset(mail.name for mail in MAILS)),
+    ("MAIL_COLLECTION", "post_box-2", "collection", "post_box-2"),
+    ("MAIL_COLLECTION", "", "collection", "mail"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), MAIL_READ)
+def test_whoever_writes_mail_reads_a_variable(variable: str, text: str, field: str, value: object) -> None:
+    mail = sweep_settings(SWEEP | {variable: text}).mail
+    assert subscriber_settings(SUBSCRIBER | {variable: text}).mail == mail
+    found: object = mail
+    for name in field.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+def test_every_variable_of_mail_is_read_in_these_tests() -> None:
+    assert {variable for variable, *_ in MAIL_READ} == set(MAIL_VARIABLES)
+    assert {variable for variable, _ in MAIL_REFUSED} == set(MAIL_VARIABLES)
+
+
+MAIL_REFUSED: list[tuple[str, str]] = [
+    ("BRAND_NAME", "My\nShop"),
+    ("BRAND_NAME", "My\N{LINE SEPARATOR}Shop"),
+    *[
+        (variable, text)
+        for variable in ("BRAND_URL", "BRAND_LOGO_URL", "UPGRADE_URL")
+        for text in (
+            "http://shop.example",
+            "shop.example",
+            "https://",
+            "https://shop.example/a b",
+            "javascript:alert(1)",
+        )
+    ],
+    *[("BRAND_COLOR", text) for text in ("green", "#abc", "#12345g", "1f6f54", "#1f6f5400")],
+    ("MAIL_FOOTER", "My Shop\nTokyo"),
+    ("MAIL_FOOTER", "My Shop | Tokyo\x07"),
+    *[
+        ("SUPPORT_EMAIL", text)
+        for text in (
+            *("support", "support@", "@example.com", "support@localhost", "My Shop <support@example.com>"),
+            *("a@example.com, b@example.com", "support@example.com;b@example.com", "support@example.invalid"),
+        )
+    ],
+    *[
+        (variable, text)
+        for variable in ("MAIL_FROM", "MAIL_REPLY_TO")
+        for text in (
+            *(
+                "shop",
+                "My Shop",
+                "My Shop <shop>",
+                "My Shop <>",
+                "My Shop <shop@example.com",
+                "<a@b.example> My Shop <",
+            ),
+            *("a@example.com, b@example.com", "A <a@example.com>, B <b@example.com>", "My\nShop <shop@example.com>"),
+        )
+    ],
+    *[("LOCALE", text) for text in ("de", "japanese", "jp", "en-!", "ja-日本", "auto")],
+    *[("TIMEZONE", text) for text in ("Tokyo", "Asia", "JST+9:00", "../Asia/Tokyo", "/etc/localtime", "+09:00")],
+    *[("MAIL_MAX_AGE", text) for text in ("-1", "3 d", "3w", "1.5d", "3days", "d", "9999999999")],
+    ("MAIL_DISABLED", "order_paied"),
+    ("MAIL_DISABLED", "welcome;refund"),
+    ("MAIL_DISABLED", "Welcome"),
+    *[("MAIL_COLLECTION", text) for text in ("mail/box", "__mail__", "メール", "a" * 101, ".", *sorted(COLLECTIONS))],
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), MAIL_REFUSED)
+def test_a_malformed_variable_of_mail_is_named(variable: str, text: str) -> None:
+    message = complaint(sweep_settings, SWEEP | {variable: text})
+    assert message.startswith(f"{variable} ")
+    assert message.endswith(". See the settings table in README.md.")
+    assert complaint(subscriber_settings, SUBSCRIBER | {variable: text}) == message
+
+
+def test_an_unknown_mail_that_is_to_be_off_is_named_beside_those_there_are() -> None:
+    message = complaint(sweep_settings, SWEEP | {"MAIL_DISABLED": "welcome, order_paied"})
+    assert message.startswith("MAIL_DISABLED names no mail with order_paied; there are welcome, order_paid, ")
+
+
 # A file or Secret Manager ends with a line end, and a rotation has the old and the new secret at once.
 @pytest.mark.parametrize(
     "text",
@@ -114,14 +283,14 @@ def test_several_secrets_are_taken_however_they_are_separated(text: str) -> None
     assert webhook_settings(WEBHOOK | {"STRIPE_WEBHOOK_SECRETS": text}).secrets == ("whsec_old", "whsec_new")
 
 
-@BOTH
+@ALL
 def test_a_missing_variable_is_named(read: Read, environ: dict[str, str]) -> None:
     for variable in environ:
         message = complaint(read, {name: text for name, text in environ.items() if name != variable})
         assert message == f"{variable} is not set. See the settings table in README.md."
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("blank", ["", " ", "\n", "\t \n"])
 def test_a_blank_variable_is_a_missing_one(read: Read, environ: dict[str, str], blank: str) -> None:
     for variable in environ:
@@ -190,11 +359,20 @@ def test_secrets_that_are_all_separators_are_missing(text: str) -> None:
             {"STRIPE_WEBHOOK_SECRETS": "x", "STRIPE_LIVEMODE": "x", "FORWARD_ALL": "x"},
             ["GOOGLE_CLOUD_PROJECT", "STRIPE_WEBHOOK_SECRETS", "STRIPE_LIVEMODE", "FORWARD_ALL"],
         ),
-        (subscriber_settings, {}, ["GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY"]),
+        (subscriber_settings, {}, ["GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "BRAND_NAME", "SUPPORT_EMAIL"]),
+        (sweep_settings, {}, ["GOOGLE_CLOUD_PROJECT", "BRAND_NAME", "SUPPORT_EMAIL"]),
+        (
+            sweep_settings,
+            {"FIRESTORE_DATABASE": "Shop", **dict.fromkeys(MAIL_VARIABLES, "\x07?")},
+            ["GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE", *MAIL_VARIABLES],
+        ),
         (
             subscriber_settings,
             {"GOOGLE_CLOUD_PROJECT": "X", "STRIPE_API_KEY": "x", "STRIPE_API_BASE": "x", "USER_ID_KEY": "[]"},
-            ["GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "STRIPE_API_BASE", "USER_ID_KEY"],
+            [
+                *("GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "STRIPE_API_BASE", "USER_ID_KEY"),
+                *("BRAND_NAME", "SUPPORT_EMAIL"),
+            ],
         ),
     ],
 )
@@ -203,6 +381,6 @@ def test_everything_that_is_wrong_is_said_at_once(read: Read, environ: dict[str,
     assert [variable for variable in VARIABLES if f"{variable} " in message] == variables
 
 
-@BOTH
+@ALL
 def test_variables_of_others_are_none_of_its_business(read: Read, environ: dict[str, Any]) -> None:
     assert read(environ | {"PATH": "/bin", "PORT": "8080"}) == read(environ)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.errors import Malformed
-from functions.stripe_events import Charge, CheckoutSession, Customer, Dispute, LineItem, Refund
+from functions.stripe_events import Charge, CheckoutSession, Customer, Dispute, LineItem, Payer, Refund
 
 Json = dict[str, Any]
 Facts = Customer | CheckoutSession | LineItem | Charge | Refund | Dispute
@@ -47,6 +47,8 @@ SESSION: Json = {
     "subscription": "sub_1",
     "invoice": "in_1",
     "payment_link": "plink_1",
+    "consent": {"promotions": "opt_in", "terms_of_service": None},
+    "after_expiration": {"recovery": {"expires_at": 1_794_000_000, "url": "https://buy.stripe.com/r/1"}},
     "metadata": {"user_id": "user-2"},
     "created": 1_793_000_000,
 }
@@ -70,6 +72,11 @@ CHARGE: Json = {
     "amount_captured": 2800,
     "amount_refunded": 500,
     "currency": "jpy",
+}
+PAID_CHARGE: Json = CHARGE | {
+    "customer": "cus_1",
+    "receipt_email": None,
+    "billing_details": {"email": "hana@example.com", "name": "Hana", "phone": None, "address": None},
 }
 REFUND: Json = {"id": "re_1", "object": "refund", "charge": "ch_1", "payment_intent": "pi_1"}
 DISPUTE: Json = {
@@ -157,6 +164,9 @@ def fields_of(*kinds: Json, of_type: type) -> list[tuple[Json, str]]:
                 subscription="sub_1",
                 invoice="in_1",
                 payment_link="plink_1",
+                promotions="opt_in",
+                recovery_url="https://buy.stripe.com/r/1",
+                recovery_expires_at=1_794_000_000,
                 metadata={"user_id": "user-2"},
                 created=1_793_000_000,
             ),
@@ -479,3 +489,18 @@ def test_facts_that_stripe_says_alike_at_two_dates_are_alike(kind: str) -> None:
                 assert getattr(facts, fact) == getattr(others, fact), fact
                 compared.add(fact)
     assert "id" in compared
+
+
+# Who paid
+
+
+def test_a_charge_says_who_paid_as_the_card_holder_typed_it() -> None:
+    assert Payer.of(PAID_CHARGE) == Payer(customer="cus_1", email="hana@example.com", name="Hana")
+
+
+def test_the_address_for_the_receipt_counts_before_that_of_the_card() -> None:
+    assert Payer.of(PAID_CHARGE | {"receipt_email": "shop@example.com"}).email == "shop@example.com"
+
+
+def test_a_charge_may_say_nothing_of_who_paid() -> None:
+    assert Payer.of({"billing_details": None}) == Payer(customer=None, email=None, name=None)

@@ -16,11 +16,11 @@ from google.cloud.firestore import Client
 
 from functions.adapters.firestore import FirestoreStore
 from functions.adapters.stripe import StripeApi
-from functions.effects import Decision, Effect, Fields, Put, Reaction, read
+from functions.effects import Decision, Effect, Put, Reaction, read
 from functions.errors import Retry, Unexpected
 from functions.log import JsonLog
 from functions.reactions import index_customers, record_orders, track_subscriptions
-from functions.settings import SubscriberSettings
+from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent
 from functions.subscriber import ROUNDS, Found, Store, Subscriber
 from functions.topology import function
@@ -129,9 +129,10 @@ def test_an_event_is_applied_and_said_in_one_line_without_anything_personal(make
         "outcome": "applied",
         "milliseconds": 0.0,
         "reads": 2,
-        "writes": 2,
+        "writes": 3,
         "stripe_calls": 0,
         "rounds": 1,
+        "mails": 1,
     }
 
 
@@ -266,9 +267,6 @@ class Meddling:
             self._client.document(self._path).set({"n": 100 + self._times})
         self._store.commit(effects, found)
 
-    def park(self, path: str, fields: Fields) -> None:
-        self._store.park(path, fields)
-
 
 def count_up(_event: StripeEvent, _settings: SubscriberSettings) -> Reaction:
     """Adds one to a counter."""
@@ -310,9 +308,6 @@ class Deaf:
         if not self._lost:
             self._lost = True
             self._store.commit(kept, found)
-
-    def park(self, path: str, fields: Fields) -> None:
-        self._store.park(path, fields)
 
 
 def test_a_commit_whose_answer_got_lost_is_found_to_be_done(
@@ -388,3 +383,115 @@ def test_an_older_answer_of_stripe_never_overwrites_a_newer_one(make: Make, acco
     found = bench.document(f"customers/{customer}")
     assert found is not None
     assert found["name"] == "After"
+
+
+# Mail
+
+
+def test_mail_is_in_the_commit_of_what_it_tells(make: Make, account: Account) -> None:
+    bench = make("record_orders")
+    session = account.open_session([Line("Mug", 1400)])
+    account.complete(session, email="hana@example.com", name="Hana")
+    bench.served.put(account.api_objects())
+    bench.handle(account.events[0])
+    mail = bench.document(f"mail/order_paid_{session}")
+    assert mail is not None
+    assert mail["to"] == ["hana@example.com"]
+    [order] = bench.client.collection_group("orders").stream()
+    mails = (f"mail/order_paid_{session}", f"mail/order_paid_{session}_support")
+    times = {bench.client.document(path).get().update_time for path in (order.reference.path, *mails)}
+    assert len(times) == 1
+
+
+def test_mail_that_exists_already_stays_and_the_rest_is_committed(make: Make, account: Account) -> None:
+    """Somebody removed the order and had the event delivered again."""
+    bench = make("record_orders")
+    session = account.open_session([Line("Mug", 1400)])
+    account.complete(session, email="hana@example.com", name="Hana")
+    bench.served.put(account.api_objects())
+    bench.handle(account.events[0])
+    [order] = bench.client.collection_group("orders").stream()
+    order.reference.delete()
+    path = f"mail/order_paid_{session}"
+    bench.client.document(path).update({"delivery": {"state": "SUCCESS"}})
+    assert bench.handle(account.events[0]) == "applied"
+    assert order.reference.get().exists
+    mail = bench.document(path)
+    assert mail is not None
+    assert mail["delivery"] == {"state": "SUCCESS"}, "the extension would send it again"
+
+
+def test_an_address_that_cannot_be_written_to_is_logged_and_support_hears_of_the_order(
+    make: Make, account: Account
+) -> None:
+    bench = make("record_orders")
+    session = account.open_session([Line("Mug", 1400)])
+    account.complete(session, email="hana@example.com, kenji@example.com", name="Hana")
+    bench.served.put(account.api_objects())
+    assert bench.handle(account.events[0]) == "applied"
+    assert [each.id for each in bench.client.collection("mail").stream()] == [f"order_paid_{session}_support"]
+    _, line = bench.log()
+    assert line["severity"] == "WARNING"
+    assert line["message"] == "order_paid not written to customer: no email address that can be written to"
+    assert "example.com" not in bench.output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"disabled": frozenset({"welcome"})}, "MAIL_DISABLED names it"),
+        ({"max_age_seconds": -1}, "what it says is more than MAIL_MAX_AGE old (-1 s)"),
+    ],
+)
+def test_mail_that_is_off_or_too_late_is_not_written(
+    make: Make, account: Account, change: dict[str, Any], reason: str
+) -> None:
+    from dataclasses import replace
+
+    bench = make()
+    settings = replace(SETTINGS, mail=replace(SETTINGS.mail, **change))
+    bench.subscriber = replace(bench.subscriber, settings=settings)
+    customer = account.create_customer(email="hana@example.com")
+    assert bench.handle(account.events[0]) == "applied"
+    assert bench.document(f"customers/{customer}") is not None
+    assert list(bench.client.collection("mail").stream()) == []
+    assert bench.log()[-1]["message"] == f"welcome not written to customer: {reason}"
+
+
+def test_mail_goes_to_the_collection_that_the_settings_name(make: Make, account: Account) -> None:
+    from dataclasses import replace
+
+    bench = make()
+    settings = replace(SETTINGS, mail=replace(SETTINGS.mail, collection="outbox"))
+    bench.subscriber = replace(bench.subscriber, settings=settings)
+    customer = account.create_customer(email="hana@example.com")
+    bench.handle(account.events[0])
+    assert bench.document(f"outbox/welcome_{customer}") is not None
+
+
+def test_support_is_told_once_of_an_event_that_is_parked(make: Make) -> None:
+    bench = make()
+    for _ in range(2):
+        assert bench.handle(b"not JSON", event_id="evt_1", type="customer.created", livemode="true") == "parked"
+    [mail] = bench.client.collection("mail").stream()
+    assert mail.id == "parked_evt_1_index_customers"
+    assert mail.get("to") == ["support@example.com"]
+    text = mail.get("message.text")
+    assert "the body is not JSON" in text
+    assert "https://dashboard.stripe.com/events/evt_1" in text
+
+
+def test_an_event_that_is_parked_again_after_it_was_mended_is_kept(make: Make) -> None:
+    bench = make()
+    path = "parked_events/evt_1_index_customers"
+    bench.handle(b"not JSON", event_id="evt_1", type="customer.created")
+    bench.client.document(path).delete()
+    bench.handle(b"still not JSON", event_id="evt_1", type="customer.created")
+    assert bench.document(path) is not None
+
+
+def test_two_functions_that_park_one_event_both_say_so(make: Make) -> None:
+    for name in ("index_customers", "record_orders"):
+        make(name).handle(b"not JSON", event_id="evt_1", type="checkout.session.completed")
+    ids = {each.id for each in make().client.collection("mail").stream()}
+    assert ids == {"parked_evt_1_index_customers", "parked_evt_1_record_orders"}

@@ -6,9 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.topology import EVENT_TYPES, FUNCTIONS, MAX_FILTER_BYTES, Function, function, message_filter
+from functions.topology import (
+    CLOCK_TOPIC,
+    CLOCKED,
+    EVENT_TYPES,
+    FUNCTIONS,
+    MAIL_VARIABLES,
+    MAX_FILTER_BYTES,
+    SUBSCRIBERS,
+    TOPIC,
+    Function,
+    function,
+    message_filter,
+)
 
 ROWS = pytest.mark.parametrize("row", [row for row in FUNCTIONS if row.trigger == "events"], ids=lambda row: row.name)
+CLOCKS = pytest.mark.parametrize("row", CLOCKED, ids=lambda row: row.name)
 
 #: Neighbours of the types in the table, which a filter should keep out where it can.
 OTHER_TYPES = (
@@ -64,7 +77,38 @@ def test_a_row_that_listens_says_to_what_and_each_type_once(row: Function) -> No
 
 
 def test_a_row_that_is_called_listens_to_nothing() -> None:
-    assert [row.event_types for row in FUNCTIONS if row.trigger == "http"] == [()]
+    assert {row.event_types for row in FUNCTIONS if row.trigger != "events"} == {()}
+
+
+def test_every_row_but_those_called_over_http_has_a_subscription() -> None:
+    assert [row.name for row in FUNCTIONS if row.trigger != "http"] == [row.name for row in (*SUBSCRIBERS, *CLOCKED)]
+    assert {row.topic for row in SUBSCRIBERS} == {TOPIC}
+    assert {row.topic for row in CLOCKED} == {CLOCK_TOPIC}
+
+
+def test_only_a_row_of_the_clock_has_a_schedule() -> None:
+    assert [row for row in FUNCTIONS if row.schedule] == list(CLOCKED)
+
+
+@CLOCKS
+def test_a_row_of_the_clock_is_shown_its_own_ticks_alone(row: Function) -> None:
+    assert row.filter == f'attributes.function = "{row.name}"'
+    assert len(row.filter.encode()) <= MAX_FILTER_BYTES
+
+
+@CLOCKS
+def test_a_row_of_the_clock_has_a_schedule_that_the_local_scheduler_knows(row: Function) -> None:
+    from local.scheduler import Cadence
+
+    assert Cadence.of(row.schedule).minutes
+
+
+def test_every_function_that_writes_mail_is_told_how() -> None:
+    for row in (*SUBSCRIBERS, function("sweep_mail")):
+        assert set(MAIL_VARIABLES) <= set(row.variables)
+        assert "FIRESTORE_DATABASE" in row.variables
+        assert len(set(row.variables)) == len(row.variables)
+    assert not set(MAIL_VARIABLES) & set(function("stripe_webhook").variables)
 
 
 @ROWS

@@ -73,6 +73,7 @@ def test_a_new_subscription_is_recorded_with_its_items_and_period(
         "cancel_at_period_end": False,
         "canceled_at": None,
         "ended_at": None,
+        "cancellation_reason": None,
         "default_payment_method": None,
         "latest_invoice": created["data"]["object"]["latest_invoice"],
         "collection_method": "charge_automatically",
@@ -86,6 +87,7 @@ def test_a_new_subscription_is_recorded_with_its_items_and_period(
         "livemode": False,
         "as_of": account.now,
         "as_of_events": [created["id"]],
+        "mails": [],
     }
     assert items == [
         {
@@ -245,6 +247,7 @@ def test_what_has_ended_never_comes_back(account: BillingAccount, world: World, 
     account.wait(seconds)
     account.cancel(subscription)
     created, updated, deleted = [d for d in account.events if d["type"].startswith("customer.subscription.")]
+    world.deliver(index_customers.react, account.events[0])
     for data in (deleted, updated, created):
         world.deliver(react, data)
         assert world.fetches == []

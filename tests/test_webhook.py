@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from functions.errors import Retry
 from functions.log import JsonLog
-from functions.settings import WebhookSettings
+from functions.settings.webhook import WebhookSettings
 from functions.topology import EVENT_TYPES
 from functions.webhook import Request, Response, receive
 from local.account import Account, thin

@@ -8,7 +8,7 @@ from google.api_core.retry import Retry as Retrying
 from google.api_core.retry import if_exception_type
 from google.cloud.firestore import DELETE_FIELD, Client, WriteBatch
 
-from functions.effects import Create, Delete, Effect, Fields, Merge, Put
+from functions.effects import Create, Delete, Effect, Merge, Put
 from functions.errors import Conflict, Permanent, Retry
 from functions.subscriber import Found
 
@@ -55,14 +55,6 @@ class FirestoreStore:
             self._add(batch, effect, found.get(effect.path))
         with _translated():
             batch.commit(retry=self._retry, timeout=self._timeout)
-
-    def park(self, path: str, fields: Fields) -> None:
-        """Keep an event that cannot succeed; the first reason stays. Raises Retry."""
-        try:
-            with _translated():
-                self._client.document(path).create(dict(fields), retry=self._retry, timeout=self._timeout)
-        except Conflict:
-            return
 
     def _add(self, batch: WriteBatch, effect: Effect, found: Found | None) -> None:
         """One write with the precondition its read implies. What was not read is written unconditionally, which is

@@ -19,6 +19,7 @@ _PATHS = {
     "customer": "/v1/customers/{id}",
     "checkout.session": "/v1/checkout/sessions/{id}",
     "line_items": "/v1/checkout/sessions/{id}/line_items",
+    "unpaid_session": "/v1/checkout/sessions/{id}",
     "charge": "/v1/charges/{id}",
     "refund": "/v1/refunds/{id}",
     "dispute": "/v1/disputes/{id}",
@@ -61,6 +62,8 @@ class StripeApi:
         if request.kind == "invoice_payments":
             of_the_intent = {"type": "payment_intent", "payment_intent": request.id}
             return self._list(path, {"payment": of_the_intent}, event)
+        if request.kind == "unpaid_session":
+            return self._get(path, {"expand": ["payment_intent", "line_items"]}, event)
         return self._get(path, {}, event)
 
     def _list(self, path: str, filters: dict[str, Any], event: StripeEvent) -> Json:

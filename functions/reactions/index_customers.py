@@ -4,8 +4,11 @@ from functions import paths
 from functions.as_of import Verdict, facts, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Json, Merge, Reaction, fetch, read
+from functions.letters import Letter
 from functions.linking import Claim, Source, claims_of, link_fields, met, settle
-from functions.settings import SubscriberSettings
+from functions.mail import compose
+from functions.mail.facts import Welcome
+from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import CheckoutSession, Customer, StripeEvent
 
 
@@ -43,7 +46,8 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
     fields |= link_fields(settle(claims_of(stored), claim))
     if fields == stored:
         return Decision("duplicate" if verdict is Verdict.DUPLICATE else "stale")
-    return (yield from _store(customer_id, stored, fields, documents))
+    letters = _welcome(customer_id, event, fields)
+    return (yield from _store(customer_id, stored, fields, documents, letters))
 
 
 def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
@@ -67,7 +71,8 @@ def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     if fields == stored:
         known = claim in claims or event.identity in fields["as_of_events"]
         return Decision("duplicate") if known else Decision("ignored", reason="nothing new about this customer")
-    return (yield from _store(session.customer, stored, fields, documents))
+    letters = _welcome(session.customer, event, fields)
+    return (yield from _store(session.customer, stored, fields, documents, letters))
 
 
 def _guest_seen(event: StripeEvent, session: CheckoutSession, claim: Claim | None) -> Reaction:
@@ -98,13 +103,35 @@ def _guest_seen(event: StripeEvent, session: CheckoutSession, claim: Claim | Non
     return (yield from _store(guest, stored, fields, documents))
 
 
-def _store(customer_id: str, stored: Json | None, fields: Json, documents: Documents) -> Reaction:
+def _welcome(customer_id: str, event: StripeEvent, fields: Json) -> tuple[Letter, ...]:
+    """Said once, as soon as a customer has an address, whichever event brings it; remembered in the fields.
+
+    A customer we merely had not met is not new: the mail is as old as they are.
+    """
+    facts = Welcome(customer=customer_id, password_url=None)
+    if facts.id in fields.get("mails", ()) or not fields.get("email"):
+        return ()
+    fields["mails"] = sorted([*fields.get("mails", ()), facts.id])
+    return (
+        Letter(
+            facts=facts,
+            reader=compose.customer_reader(fields),
+            origin=compose.origin(event, customer_id, fields["user_id"]),
+            since=fields["created"] or event.created,
+        ),
+    )
+
+
+def _store(
+    customer_id: str, stored: Json | None, fields: Json, documents: Documents, letters: tuple[Letter, ...] = ()
+) -> Reaction:
     """Commit the customer together with every index entry it moves."""
     before, after = membership(stored), membership(fields)
     missing = keys_to_change(before, after) - documents.keys()
     index = {**documents, **((yield from read(*sorted(missing))) if missing else {})}
     changed = {key: value for key, value in fields.items() if stored is None or stored.get(key, _ABSENT) != value}
-    return Decision("applied", (Merge(paths.customer(customer_id), changed), *move(customer_id, before, after, index)))
+    effects = (Merge(paths.customer(customer_id), changed), *move(customer_id, before, after, index))
+    return Decision("applied", effects, letters=letters)
 
 
 _ABSENT = object()

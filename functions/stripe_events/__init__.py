@@ -2,7 +2,8 @@
 
 from functions.stripe_events.billing import Invoice, PaymentMethod, Subscription, SubscriptionItem
 from functions.stripe_events.event import StripeEvent, event_of, parse
-from functions.stripe_events.objects import Charge, CheckoutSession, Customer, Dispute, LineItem, Refund
+from functions.stripe_events.objects import Charge, CheckoutSession, Customer, Dispute, LineItem, Payer, Refund
+from functions.stripe_events.payment_intents import NextAction
 
 __all__ = [
     "Charge",
@@ -11,6 +12,8 @@ __all__ = [
     "Dispute",
     "Invoice",
     "LineItem",
+    "NextAction",
+    "Payer",
     "PaymentMethod",
     "Refund",
     "StripeEvent",

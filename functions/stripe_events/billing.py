@@ -85,6 +85,8 @@ class Subscription:
     cancel_at_period_end: bool
     canceled_at: int | None
     ended_at: int | None
+    #: `cancellation_requested`, `payment_failed` or `payment_disputed`; unknown before 2022-11-15.
+    cancellation_reason: str | None
     default_payment_method: str | None
     latest_invoice: str | None
     collection_method: str | None
@@ -111,6 +113,7 @@ class Subscription:
             cancel_at_period_end=boolean(json, "cancel_at_period_end"),
             canceled_at=integer(json, "canceled_at"),
             ended_at=integer(json, "ended_at"),
+            cancellation_reason=text(mapping(json, "cancellation_details"), "reason"),
             default_payment_method=reference(json, "default_payment_method") or reference(json, "default_source"),
             latest_invoice=reference(json, "latest_invoice"),
             collection_method=text(json, "collection_method"),

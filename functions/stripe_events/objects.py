@@ -70,6 +70,11 @@ class CheckoutSession:
     subscription: str | None
     invoice: str | None
     payment_link: str | None
+    #: The buyer agreed to hear about offers: `opt_in`, `opt_out`, or None where nobody asked.
+    promotions: str | None
+    #: Where an expired session can be taken up again, and until when.
+    recovery_url: str | None
+    recovery_expires_at: int | None
     metadata: dict[str, str]
     created: int | None
 
@@ -78,6 +83,7 @@ class CheckoutSession:
         """Read a session. Early versions have no `customer_details`; the address is then in `customer_email`."""
         details = mapping(json, "customer_details")
         totals = mapping(json, "total_details")
+        recovery = mapping(mapping(json, "after_expiration"), "recovery")
         return cls(
             id=required_text(json, "id"),
             mode=required_text(json, "mode"),
@@ -96,6 +102,9 @@ class CheckoutSession:
             subscription=reference(json, "subscription"),
             invoice=reference(json, "invoice"),
             payment_link=reference(json, "payment_link"),
+            promotions=text(mapping(json, "consent"), "promotions"),
+            recovery_url=text(recovery, "url"),
+            recovery_expires_at=integer(recovery, "expires_at"),
             metadata=metadata(json),
             created=integer(json, "created"),
         )
@@ -165,6 +174,25 @@ class Charge:
             amount=amount,
             amount_refunded=max(0, required_integer(json, "amount_refunded") - max(0, authorised - amount)),
             currency=text(json, "currency"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payer:
+    """Who paid a charge, as far as it says so."""
+
+    customer: str | None
+    email: str | None
+    name: str | None
+
+    @classmethod
+    def of(cls, json: Mapping[str, Any]) -> Self:
+        """Read a charge."""
+        details = mapping(json, "billing_details")
+        return cls(
+            customer=reference(json, "customer"),
+            email=text(json, "receipt_email") or text(details, "email"),
+            name=text(details, "name"),
         )
 
 

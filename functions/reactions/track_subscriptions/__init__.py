@@ -2,7 +2,7 @@
 
 from functions.effects import Reaction
 from functions.reactions.track_subscriptions import invoices, payment_methods, subscriptions
-from functions.settings import SubscriberSettings
+from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent
 
 

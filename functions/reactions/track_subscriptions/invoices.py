@@ -4,7 +4,11 @@ from dataclasses import asdict
 
 from functions import paths
 from functions.as_of import Verdict, judge, stamp, whole
-from functions.effects import Decision, Put, Reaction, fetch, read
+from functions.effects import Decision, Json, Merge, Put, Reaction, fetch, read
+from functions.letters import Facts
+from functions.mail import compose
+from functions.mail.facts import InvoiceAction, InvoiceUnpaid
+from functions.reactions.track_subscriptions.telling import tell
 from functions.stripe_events import Invoice, StripeEvent
 
 #: An invoice only ever moves to the right: https://docs.stripe.com/invoicing/overview#invoice-statuses.
@@ -25,15 +29,42 @@ def react(event: StripeEvent) -> Reaction:
     if verdict is Verdict.DUPLICATE:
         return Decision("duplicate")
     was, comes = _rank(stored["status"]) if stored else -1, _rank(invoice.status)
-    if verdict is Verdict.STALE or (was == _FINAL and comes < _FINAL):
-        return Decision("stale")
     # Stripe makes, finalises and collects an invoice within one second. Where the status tells which event is the
     # later one there is nothing to ask.
-    if verdict is Verdict.FETCH and comes < was:
-        return Decision("stale")
+    is_late = (
+        verdict is Verdict.STALE or (was == _FINAL and comes < _FINAL) or (verdict is Verdict.FETCH and comes < was)
+    )
+    if stored is not None and is_late:
+        return (yield from _overtaken(event, invoice, path, stored))
     if verdict is Verdict.FETCH and comes == was:
         invoice = Invoice.of((yield from fetch("invoice", invoice.id)))
-    return Decision("applied", (Put(path, asdict(invoice) | {"livemode": event.livemode} | stamp(event, stored)),))
+    fields: Json = asdict(invoice) | {"livemode": event.livemode} | stamp(event, stored)
+    telling = yield from tell(
+        event, fields["customer"], stored, _facts(event, invoice.attempt_count, fields), event.created
+    )
+    return Decision("applied", (Put(path, fields | {"mails": telling.mails}),), letters=telling.letters)
+
+
+def _overtaken(event: StripeEvent, invoice: Invoice, path: str, stored: Json) -> Reaction:
+    """An event that something newer has overtaken changes nothing. What it tells may still be true, though."""
+    facts = _facts(event, invoice.attempt_count, stored)
+    telling = yield from tell(event, stored["customer"], stored, facts, event.created)
+    if not telling.letters:
+        return Decision("stale")
+    effects = (Merge(path, {"mails": telling.mails}),)
+    return Decision("applied", effects, "stale, and what it tells is still true", telling.letters)
+
+
+def _facts(event: StripeEvent, attempt: int | None, invoice: Json) -> Facts | None:
+    """What this event tells of the invoice as it is now. On one that is not open nothing is owed."""
+    if invoice["status"] != "open":
+        return None
+    if event.type == "invoice.payment_failed" and attempt == invoice["attempt_count"]:
+        following = invoice["next_payment_attempt"]
+        return InvoiceUnpaid(invoice=compose.invoice(invoice), attempt=attempt or 0, next_payment_attempt=following)
+    if event.type == "invoice.payment_action_required":
+        return InvoiceAction(invoice=compose.invoice(invoice))
+    return None
 
 
 def _rank(status: str) -> int:

@@ -8,7 +8,11 @@ from functions import paths
 from functions.as_of import Verdict, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Effect, Fetch, Json, Merge, Put, Reaction, Read, fetch, read
-from functions.settings import SubscriberSettings
+from functions.letters import Facts
+from functions.mail import compose
+from functions.mail.facts import Canceled, TrialEnding
+from functions.reactions.track_subscriptions.telling import Telling, tell
+from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, Subscription, SubscriptionItem
 
 #: Stripe never takes a subscription back from these.
@@ -28,15 +32,55 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     if verdict is Verdict.DUPLICATE:
         return Decision("duplicate")
     # The end is the end, wherever it stands in time: it comes through late, and nothing undoes it.
-    if (has_ended and subscription.status not in TERMINAL) or (verdict is Verdict.STALE and not ends):
-        return Decision("stale")
+    if stored and ((has_ended and subscription.status not in TERMINAL) or (verdict is Verdict.STALE and not ends)):
+        return (yield from _overtaken(event, subscription, path, stored))
     if verdict is Verdict.FETCH and not ends:
         subscription = Subscription.of((yield from fetch("subscription", subscription.id)))
     if subscription.has_more_items:
         listed = (yield from fetch("subscription_items", subscription.id))["data"]
         subscription = replace(subscription, items=tuple(SubscriptionItem.of(item, {}) for item in listed))
     effects = yield from _plans_changed(subscription, documents, settings)
-    return Decision("applied", (Put(path, _fields(subscription, event) | stamp(event, stored)), *effects))
+    fields = _fields(subscription, event)
+    telling = yield from _tell(event, subscription, fields, stored)
+    kept = fields | stamp(event, stored) | {"mails": telling.mails}
+    return Decision("applied", (Put(path, kept), *effects), letters=telling.letters)
+
+
+def _overtaken(event: StripeEvent, subscription: Subscription, path: str, stored: Json) -> Reaction:
+    """An event that something newer has overtaken changes nothing. What it tells may still be true, though."""
+    telling = yield from _tell(event, subscription, stored, stored)
+    if not telling.letters:
+        return Decision("stale")
+    effects = (Merge(path, {"mails": telling.mails}),)
+    return Decision("applied", effects, "stale, and what it tells is still true", telling.letters)
+
+
+def _tell(
+    event: StripeEvent, subscription: Subscription, now: Json, stored: Json | None
+) -> Generator[Read | Fetch, Any, Telling]:
+    """What this event tells of the subscription as it is now."""
+    facts: Facts | None = None
+    since = event.created
+    if now["status"] == "canceled":
+        since = now["ended_at"] or now["canceled_at"] or event.created
+        plan, reason = compose.plan(now["items"]), now["cancellation_reason"]
+        facts = Canceled(subscription=now["id"], ended_at=since, reason=reason, plan=plan)
+    elif _is_announced(event, subscription, now):
+        is_canceled = now["cancel_at_period_end"] or now["cancel_at"] == now["trial_end"]
+        facts = TrialEnding(
+            subscription=now["id"],
+            trial_end=now["trial_end"],
+            is_canceled=is_canceled,
+            plan=compose.plan(now["items"]),
+        )
+    return (yield from tell(event, now["customer"], stored, facts, since))
+
+
+def _is_announced(event: StripeEvent, subscription: Subscription, now: Json) -> bool:
+    """The end of a trial that still runs. Stripe says so too when one is ended at once, and when it has moved since."""
+    is_running = now["status"] == "trialing" and now["trial_end"] is not None
+    is_its_end = subscription.trial_end == now["trial_end"]
+    return event.type == "customer.subscription.trial_will_end" and is_running and is_its_end
 
 
 def _fields(subscription: Subscription, event: StripeEvent) -> Json:

@@ -1,0 +1,50 @@
+"""What each mail tells. One class for each row of the table; the templates may use nothing else.
+
+Amounts are integers in the currency's minor unit, times epoch seconds. What may be None is what Stripe may not have.
+"""
+
+from functions.mail.facts.billing import (
+    Canceled,
+    Invoice,
+    InvoiceAction,
+    InvoiceUnpaid,
+    Plan,
+    TrialEnding,
+)
+from functions.mail.facts.orders import (
+    CartRecovery,
+    Instructions,
+    Line,
+    Order,
+    OrderFailed,
+    OrderPaid,
+    OrderPending,
+    Refund,
+    Store,
+    Welcome,
+)
+from functions.mail.facts.trouble import (
+    MailFailed,
+    Parked,
+)
+
+__all__ = [
+    "Canceled",
+    "CartRecovery",
+    "Instructions",
+    "Invoice",
+    "InvoiceAction",
+    "InvoiceUnpaid",
+    "Line",
+    "MailFailed",
+    "Order",
+    "OrderFailed",
+    "OrderPaid",
+    "OrderPending",
+    "Parked",
+    "Plan",
+    "Refund",
+    "Store",
+    "TrialEnding",
+    "Welcome",
+]

@@ -1,0 +1,39 @@
+"""What is told to support where the system itself cannot go on."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from functions.letters import Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked(Facts):
+    """An event could not be processed and never will be as it is."""
+
+    MAIL: ClassVar[str] = "parked"
+    event: str
+    function: str
+    type: str | None
+    reason: str
+    #: Where it is kept.
+    path: str
+
+    def fact(self) -> str:
+        return f"{self.event}_{self.function}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailFailed(Facts):
+    """A mail could not be delivered, and is not tried again."""
+
+    MAIL: ClassVar[str] = "mail_failed"
+    #: Its document.
+    mail: str
+    path: str
+    to: str | None
+    subject: str | None
+    error: str | None
+    retries: int
+
+    def fact(self) -> str:
+        return self.mail

@@ -1,7 +1,7 @@
 # Everything a newcomer types. Each target sets up what it needs; nothing is installed outside this folder.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench clean
+.PHONY: help demo up mail test check bench clean
 
 PY := .venv/bin/python
 STAMP := .venv/.installed
@@ -14,6 +14,9 @@ demo: $(STAMP)  ## the whole story on this machine: events in, linked customers 
 
 up: $(STAMP)  ## the same system, staying up; other programs read .local/env
 	@$(PY) -m local.up
+
+mail: $(STAMP)  ## every mail in every language, to look at: .local/mail/index.html
+	@$(PY) -m local.mail_gallery
 
 test: $(STAMP)  ## every check and every test
 	@$(PY) -m ruff check .

@@ -59,6 +59,19 @@ def _is_meant(name: str, cloud_event: "CloudEvent") -> bool:
     return (cloud_event.data["message"].get("attributes") or {}).get("function") == name
 
 
+@functions_framework.cloud_event
+def send_due_reminders(cloud_event: "CloudEvent") -> None:
+    """The clock → what has become due → mail; more of it than one run can do: the clock again."""
+    if _is_meant("send_due_reminders", cloud_event):
+        _sender()()
+
+
+@functions_framework.http
+def unsubscribe(request: "Request") -> "Response":
+    """A reader of offers → none any more."""
+    return _unsubscribe()(request)
+
+
 @cache
 def _webhook() -> "Callable[[Request], Response]":
     import sys
@@ -134,6 +147,64 @@ def _sweeper() -> "Sweeper":
     )
 
 
+@cache
+def _sender() -> "Callable[[], None]":
+    import logging
+    import sys
+
+    from google.cloud.firestore import Client
+    from google.cloud.pubsub_v1 import PublisherClient
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.diary import FirestoreDiary
+    from functions.adapters.prices import StripePrices
+    from functions.adapters.pubsub import PubSubTopic
+    from functions.adapters.stripe import StripeApi
+    from functions.errors import Retry
+    from functions.log import JsonLog, OnlyUnexpected
+    from functions.reminders.sender import Sender, go_on
+    from functions.settings.reminders import sender_settings
+    from functions.topology import CLOCK_TOPIC
+
+    settings, clock = sender_settings(os.environ), SystemClock()
+    logging.getLogger("send_due_reminders").addFilter(OnlyUnexpected(Retry))
+    client = Client(settings.project, database=settings.database)
+    sender = Sender(
+        settings=settings.reminders,
+        mail=settings.mail,
+        diary=FirestoreDiary(client),
+        stripe=StripePrices(StripeApi(settings.stripe_api_key, settings.stripe_api_base, clock), client, clock),
+        clock=clock,
+        log=JsonLog(sys.stdout),
+    )
+    return partial(go_on, sender, PubSubTopic(PublisherClient, settings.project, CLOCK_TOPIC, clock))
+
+
+@cache
+def _unsubscribe() -> "Callable[[Request], Response]":
+    import sys
+
+    from google.cloud.firestore import Client
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.firestore import FirestoreStore
+    from functions.adapters.page import serve
+    from functions.log import JsonLog
+    from functions.pages.unsubscribe import answer
+    from functions.settings.reminders import unsubscribe_settings
+
+    settings, log = unsubscribe_settings(os.environ), JsonLog(sys.stdout)
+    # Whoever waits for the page waits for this.
+    store = FirestoreStore(Client(settings.project, database=settings.database), timeout_seconds=5)
+    return partial(serve, partial(answer, settings=settings, store=store, clock=SystemClock(), log=log))
+
+
 # An instance wires itself before it serves, so that a wrong setting stops the deployment and not the first customer.
+_WIRED = {
+    "stripe_webhook": _webhook,
+    "sweep_mail": _sweeper,
+    "send_due_reminders": _sender,
+    "unsubscribe": _unsubscribe,
+}
 if _target := os.environ.get("FUNCTION_TARGET"):
-    {"stripe_webhook": _webhook, "sweep_mail": _sweeper}.get(_target, partial(_subscriber, _target))()
+    _WIRED.get(_target, partial(_subscriber, _target))()

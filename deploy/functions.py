@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from deploy.steps import Step, Target, gcloud, pairs, role_on
-from functions.topology import CLOCK_TOPIC, DEAD_LETTER_TOPIC, Function
+from functions.topology import CLOCK_TOPIC, DEAD_LETTER_TOPIC, Function, function
 
 RUNTIME = "python313"
 #: The identity with which Pub/Sub calls the functions, and the one with which their images are built.
@@ -12,9 +12,10 @@ BUILD_ACCOUNT = "functions-build"
 
 
 def deployed(target: Target, row: Function) -> Step:
-    """The function itself, with the settings that are set and differ from their defaults."""
+    """The function itself, with the settings that are set, and the address that only a deployment knows."""
     variables = {"GOOGLE_CLOUD_PROJECT": target.project, "THREADS": str(row.concurrency)}
-    variables |= {name: target.variables[name] for name in row.variables if name in target.variables}
+    known = {"UNSUBSCRIBE_URL": target.function_url(function("unsubscribe"))} | dict(target.variables)
+    variables |= {name: known[name] for name in row.variables if name in known}
     secrets = pairs({name: f"{name}:latest" for name in row.secrets})
     build_account = f"projects/{target.project}/serviceAccounts/{target.account(BUILD_ACCOUNT)}"
     return Step(

@@ -25,20 +25,26 @@ _APIS = (
 #: https://cloud.google.com/functions/docs/securing/build-custom-sa. The default account has none of these in projects
 #: made since 2024.
 _BUILD_ROLES = ("artifactregistry.writer", "logging.logWriter", "storage.objectViewer")
+#: The only one that publishes events, whatever else is called over http.
+_WEBHOOK = "stripe_webhook"
+#: Secrets that come from nowhere, and what makes them up.
+_RANDOM = {"UNSUBSCRIBE_KEYS": "openssl rand -base64 48"}
 
 
 def plan(target: Target, functions: Sequence[Function] = FUNCTIONS) -> list[Step]:
     """Every step of the deployment, in order."""
-    subscribers = [row for row in functions if row.trigger != "http"]
+    pages = [row for row in functions if row.trigger == "http" and row.name != _WEBHOOK]
     return [
         *_prerequisites(target, functions),
         *_accounts(target, functions),
         *_topics(target),
         *_database(target),
         *_roles(target, functions),
-        *(step for row in subscribers for step in subscribed(target, row)),
+        # What mails link to comes before what writes them.
+        *(deployed(target, row) for row in pages),
+        *(step for row in functions if row.trigger != "http" for step in subscribed(target, row)),
         # What publishes comes last: a subscription does not get what was published before it existed.
-        *(deployed(target, row) for row in functions if row not in subscribers),
+        *(deployed(target, row) for row in functions if row.name == _WEBHOOK),
         *(scheduled(target, row) for row in functions if row.trigger == "clock"),
     ]
 
@@ -49,10 +55,11 @@ def _prerequisites(target: Target, functions: Iterable[Function]) -> Iterator[St
         command=gcloud(target, "services", "enable", *(f"{api}.googleapis.com" for api in _APIS)),
     )
     for secret in _secrets(functions):
+        value = _RANDOM.get(secret, f'printf %s "${secret}"')
         yield Step(
             purpose=f"The secret {secret} has to exist: its value is never part of a deployment.",
             command=gcloud(target, "secrets", "versions", "describe", "latest", f"--secret={secret}"),
-            hint=f'printf %s "${secret}" | gcloud secrets create {secret} --data-file=- --project={target.project}',
+            hint=f"{value} | gcloud secrets create {secret} --data-file=- --project={target.project}",
         )
 
 
@@ -128,12 +135,17 @@ def _database(target: Target) -> Iterator[Step]:
 def _roles(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
     for row in functions:
         account = target.account(row.name)
-        if row.trigger == "http":
+        if row.name == _WEBHOOK:
             purpose = f"{row.name} publishes events."
             yield role_on(target, "pubsub", "topics", TOPIC, account=account, role="pubsub.publisher", purpose=purpose)
         else:
             purpose = f"{row.name} reads and writes documents."
             yield role_on_project(target, account=account, role="datastore.user", purpose=purpose)
+        if row.continues:
+            purpose = f"{row.name} asks for its next run."
+            yield role_on(
+                target, "pubsub", "topics", CLOCK_TOPIC, account=account, role="pubsub.publisher", purpose=purpose
+            )
         for secret in row.secrets:
             purpose = f"{row.name} reads {secret}."
             yield role_on(

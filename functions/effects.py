@@ -19,9 +19,9 @@ Documents = Mapping[str, Json | None]
 Outcome = Literal["applied", "duplicate", "stale", "ignored", "parked", "retry"]
 
 #: What can be fetched from Stripe, named by Stripe's `object`; `line_items` is every line of a Checkout Session,
-#: `subscription_items` every item of a subscription,
-#: `invoice_payments` every invoice that a payment intent pays, `unpaid_session` a Checkout Session with its payment
-#: intent and its first lines inside.
+#: `subscription_items` every item of a subscription, `invoice_payments` every invoice that a payment intent pays,
+#: `prices` every price of a product, `unpaid_session` a Checkout Session with its payment intent and its first lines
+#: inside.
 Kind = Literal[
     "customer",
     "checkout.session",
@@ -35,6 +35,7 @@ Kind = Literal[
     "invoice",
     "invoice_payments",
     "payment_method",
+    "prices",
     "event",
 ]
 

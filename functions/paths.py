@@ -12,7 +12,7 @@ _ESCAPED = {"/": "%2F", "%": "%25"}
 
 #: The collections at the root that are ours, beside the one for mail, whose name is a setting.
 COLLECTIONS = frozenset(
-    {"customers", "customer_index", "users", "payments", "parked_events", "reminders", "deliveries", "sweeps"}
+    {"customers", "customer_index", "users", "payments", "parked_events", "prices", "deliveries", "sweeps"}
 )
 
 
@@ -108,6 +108,11 @@ def user(user_id: str) -> str:
 def payment(payment_intent: str) -> str:
     """`payments/{pi_…}`: joins refunds and disputes to orders, whichever arrives first."""
     return f"payments/{document_id(payment_intent)}"
+
+
+def prices(product: str) -> str:
+    """`prices/{prod_…}`: the prices of a product, as Stripe had them within the last day."""
+    return f"prices/{document_id(product)}"
 
 
 def parked_event(event_id: str, function: str) -> str:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from functions.log import Log, Severity
 from functions.mail.outbox import Unwritten, post
 from functions.parking import park
 from functions.settings.subscriber import SubscriberSettings
+from functions.store import Found, Store
 from functions.stripe_events import StripeEvent, parse
 from functions.topology import Function
 
@@ -22,24 +23,6 @@ from functions.topology import Function
 #: the better way to wait.
 ROUNDS = 6
 _FIRST_PAUSE_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A document as it was read; `fields` and `version` are None where there is none."""
-
-    fields: Json | None
-    version: Any = None
-
-
-class Store(Protocol):
-    """The database."""
-
-    def read(self, paths: Sequence[str]) -> Mapping[str, Found]:
-        """Read documents in one batch. Raises Retry."""
-
-    def commit(self, effects: Iterable[Effect], found: Mapping[str, Found]) -> None:
-        """Commit all or nothing, provided what was found is still so. Raises Conflict, Retry or Permanent."""
 
 
 class Stripe(Protocol):

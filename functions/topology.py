@@ -33,6 +33,8 @@ class Function:
     variables: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     public: bool = False
+    #: Whether a run that has more to do than it can asks the clock's topic for another one.
+    continues: bool = False
     memory: str = "512Mi"
     cpu: str = "1"
     #: Requests one instance serves at once, and so its threads.
@@ -77,7 +79,8 @@ MAIL_VARIABLES = (
 )
 #: What every function that reacts to events may be told.
 SUBSCRIBER_VARIABLES = (
-    *("STRIPE_API_BASE", "USER_ID_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS"),
+    *("STRIPE_API_BASE", "USER_ID_KEY", "MARKETING_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS"),
+    *("UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS"),
     *MAIL_VARIABLES,
 )
 
@@ -116,8 +119,9 @@ FUNCTIONS: tuple[Function, ...] = (
             "charge.dispute.created",
             "charge.dispute.closed",
         ),
-        variables=SUBSCRIBER_VARIABLES,
-        secrets=("STRIPE_API_KEY",),
+        variables=(*SUBSCRIBER_VARIABLES, "UNSUBSCRIBE_URL"),
+        # It makes offers: of carts that were left.
+        secrets=("STRIPE_API_KEY", "UNSUBSCRIBE_KEYS"),
     ),
     Function(
         name="track_subscriptions",
@@ -146,6 +150,30 @@ FUNCTIONS: tuple[Function, ...] = (
         ),
         variables=SUBSCRIBER_VARIABLES,
         secrets=("STRIPE_API_KEY",),
+    ),
+    Function(
+        name="send_due_reminders",
+        trigger="clock",
+        schedule="*/15 * * * *",
+        variables=(
+            *("STRIPE_API_BASE", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS"),
+            *("UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS", "UNSUBSCRIBE_URL"),
+            *MAIL_VARIABLES,
+        ),
+        secrets=("STRIPE_API_KEY", "UNSUBSCRIBE_KEYS"),
+        concurrency=1,
+        timeout_seconds=120,
+        # The next tick does the same work.
+        delivery_attempts=5,
+        continues=True,
+    ),
+    Function(
+        name="unsubscribe",
+        trigger="http",
+        public=True,
+        timeout_seconds=30,
+        variables=("FIRESTORE_DATABASE", *MAIL_VARIABLES),
+        secrets=("UNSUBSCRIBE_KEYS",),
     ),
     Function(
         name="sweep_mail",

@@ -84,6 +84,10 @@ class Account:
         """Change some of a Customer's fields."""
         found = self.objects[customer]
         before = {key: found.get(key) for key, value in fields.items() if found.get(key) != value}
+        if "metadata" in before:
+            # Of metadata Stripe names the keys that changed, a new one with null.
+            old, new = before["metadata"] or {}, fields["metadata"]
+            before["metadata"] = {key: old.get(key) for key in {**old, **new} if old.get(key) != new.get(key)}
         self._happened("customer.updated", self.objects[customer] | fields, previous=before)
 
     def delete_customer(self, customer: str) -> None:

@@ -9,6 +9,7 @@ from local.account import Account, Json
 
 DAY = 86_400
 MONTH = 30 * DAY
+YEAR = 365 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,17 @@ class Price:
     interval: str = "month"
 
 
+def _period(interval: str) -> int:
+    return {"month": MONTH, "year": YEAR}[interval]
+
+
 class BillingAccount(Account):
     """An account that also sells subscriptions. Statuses change as Stripe lets them, and not otherwise."""
+
+    def sell(self, price: Price) -> None:
+        """A price that Stripe's API lists from now on."""
+        listed = {"created": self.now, "currency_options": None, "tiers": None, "tiers_mode": None}
+        self.objects[price.id] = self._price(price) | listed | {"transform_quantity": None, "tax_behavior": None}
 
     # Cards
 
@@ -69,7 +79,7 @@ class BillingAccount(Account):
         """A new subscription: on trial, active at once, or incomplete until the buyer authenticates the payment."""
         trial_end = self.now + trial_days * DAY if trial_days else None
         subscription_id = self._id("sub")
-        ends = trial_end or self.now + MONTH
+        ends = trial_end or self.now + _period(prices[0].interval)
         items = [self._item(subscription_id, price, self.now, ends) for price in prices]
         subscription = {
             "id": subscription_id,
@@ -140,7 +150,8 @@ class BillingAccount(Account):
         """The period ends and the next one begins, paid or not."""
         items = copy.deepcopy(self.objects[subscription]["items"])
         for item in items["data"]:
-            item |= {"current_period_start": self.now, "current_period_end": self.now + MONTH}
+            ends = self.now + _period(item["price"]["recurring"]["interval"])
+            item |= {"current_period_start": self.now, "current_period_end": ends}
         invoice = self._draft(subscription, "subscription_cycle")
         self.change(subscription, items=items, latest_invoice=invoice, status="active")
         self._finalize(invoice)

@@ -6,13 +6,14 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 
 from functions import paths
 from functions.topology import FUNCTIONS
 from local.billing import DAY
+from local.passing import Passing
 from local.processes import NotStarted
 from local.report import Json, Result, order_of, report
 from local.sender import Answer, send
@@ -24,7 +25,7 @@ from local.up import LOCAL
 def main() -> int:
     """Tell the story, print what came of it. Returns 0, or 1 with the reason."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
-    story = tell(now=int(time.time()) - 150 * DAY)
+    story = tell(now=int(time.time()) - 600 * DAY)
     try:
         console.print("Starting Google's Firestore and Pub/Sub emulators, every function and a local Stripe API …")
         started = time.perf_counter()
@@ -36,7 +37,7 @@ def main() -> int:
         project = f"demo-{secrets.token_hex(4)}"
         with running(environ, log_directory=LOCAL / "logs" / "demo", project=project) as system:
             console.print(f"Up after {time.perf_counter() - started:.1f} s.\n")
-            result = _deliver(system, story)
+            result = _deliver(system, story, system.environment | environ)
     except KeyboardInterrupt:
         return 130
     except (NotStarted, TimeoutError) as problem:
@@ -55,8 +56,8 @@ def main() -> int:
     return 0
 
 
-def _deliver(system: System, story: Story) -> Result:
-    """Chapter by chapter, every event twice and in any order, over real HTTP.
+def _deliver(system: System, story: Story, environ: Mapping[str, str]) -> Result:
+    """Chapter by chapter, with the time between them: every event twice and in any order, over real HTTP.
 
     Returns when every function has dealt with all of them.
     """
@@ -64,7 +65,10 @@ def _deliver(system: System, story: Story) -> Result:
     answers: list[Answer] = []
     started = time.perf_counter()
     done: list[Json] = []
+    passing = Passing({**os.environ, **environ}, system.firestore(), lambda *_, **__: None)
     for chapter in story.chapters:
+        # First what became due before it, then what happened.
+        passing.until(min(event["created"] for event in chapter.events))
         system.stripe_api.put(chapter.objects)
         deliveries = chapter.events * 2
         random.shuffle(deliveries)

@@ -25,8 +25,10 @@ from local.mail_samples import SETTINGS, Sample, samples
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".local/mail"
 INDEX = Path(__file__).with_name("mail_gallery.html.jinja")
-#: A shop that has set only what it must.
-BARE = MailSettings(brand=Brand(name=SETTINGS.brand.name), support_email=SETTINGS.support_email)
+#: A shop that has set only what it must: without a way to refuse offers there are none.
+BARE = MailSettings(
+    brand=Brand(name=SETTINGS.brand.name), support_email=SETTINGS.support_email, unsubscribe=SETTINGS.unsubscribe
+)
 
 Json = dict[str, Any]
 
@@ -73,11 +75,13 @@ def _in_language(letter: Letter, language: str) -> Letter:
 
 
 def bare_samples() -> Iterator[Sample]:
-    """The first sample of each mail without anything it may lack, but for the address: there would be no mail."""
+    """The first sample of each mail without anything it may lack, but for that without which it is not written."""
     first = {sample.letter.facts.MAIL: sample for sample in reversed(samples())}
     for mail in MAILS:
         letter = first[mail.name].letter
         bare = replace(_bare(letter), reader=replace(_bare(letter.reader), email=letter.reader.email))
+        if mail.offer:
+            bare = replace(bare, origin=replace(bare.origin, customer=letter.origin.customer))
         yield Sample(name=f"{mail.name}-bare", letter=bare, note="As little as there may be")
 
 

@@ -110,7 +110,8 @@ def _index(documents: dict[str, Json]) -> Table:
 def _customers(documents: dict[str, Json]) -> Table:
     table = _table("customers", "id", "name", "email", "user", "linked by")
     for path, customer in sorted(documents.items()):
-        if path.startswith("customers/") and path.count("/") == 1:
+        # Of whoever only left a cart nothing is kept but that an offer was made.
+        if path.startswith("customers/") and path.count("/") == 1 and "user_id" in customer:
             user = customer["user_id"] or "not linked"
             table.add_row(
                 path.removeprefix("customers/"), customer["name"], customer["email"], user, customer["linked_by"] or "–"
@@ -174,6 +175,8 @@ def _subscriptions(story: Story, documents: dict[str, Json]) -> Table:
 
 def _mails(documents: dict[str, Json]) -> Table:
     table = _table("mail: what the Trigger Email extension sends", "mail", "to", "subject")
+    for column, width in zip(table.columns, (15, 22), strict=False):
+        column.min_width = width
     order = list(BY_NAME)
     mails = [found for path, found in documents.items() if path.startswith("mail/")]
     for mail in sorted(mails, key=lambda each: (each["audience"], order.index(each["mail"]), each["to"])):

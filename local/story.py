@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from functions.mail.table import BY_NAME
 from local.account import Account, Json, Line
@@ -10,6 +11,9 @@ from local.billing import DAY, MONTH, BillingAccount, Price
 MUG = Line("ドリップマグ", 1400, price="price_DemoMug", product="prod_DemoMug")
 CLUB = Price("price_DemoClub", "prod_DemoClub", 980, lookup_key="club")
 CLUB_PLUS = Price("price_DemoClubPlus", "prod_DemoClubPlus", 1980, lookup_key="club_plus")
+CLUB_YEARLY = Price("price_DemoClubYear", "prod_DemoClub", 9800, lookup_key="club", interval="year")
+CLUB_PLUS_YEARLY = Price("price_DemoClubPlusYear", "prod_DemoClubPlus", 19800, lookup_key="club_plus", interval="year")
+FREE = Price("price_DemoFree", "prod_DemoClub", 0, lookup_key="free")
 _HOUR = 3_600
 BEANS = Line("コーヒー豆 200g", 2000, price="price_DemoBeans", product="prod_DemoBeans")
 
@@ -49,6 +53,8 @@ class Chapter:
 
     events: list[Json]
     objects: list[Json]
+    #: When it is over, in epoch seconds.
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +84,11 @@ class _Telling(BillingAccount):
         """Everything since the last one."""
         if events := self.events[self._told :]:
             self._told = len(self.events)
-            self.chapters.append(Chapter(events, self.api_objects()))
+            self.chapters.append(Chapter(events, self.api_objects(), self.now))
 
 
 def tell(now: int) -> Story:
-    """The story from `now` (epoch seconds) on; it takes about four months."""
+    """The story from `now` (epoch seconds) on; it takes about a year and a half."""
     account = _Telling(now=now)
     purchases = (
         _pricing_table(account),
@@ -92,7 +98,7 @@ def tell(now: int) -> Story:
         _slip_not_paid(account),
         _left_cart(account),
     )
-    followed = (_recovers(account), _cancels(account))
+    followed = (_recovers(account), _cancels(account), *_a_year(account))
     account.end_chapter()
     return Story(account, tuple(account.chapters), purchases, followed)
 
@@ -116,7 +122,7 @@ def _recovers(account: BillingAccount) -> Followed:
     account.change_price(subscription, CLUB_PLUS)
     account.wait(MONTH)
     account.renew(subscription, paid=False)
-    account.wait(3 * DAY)
+    account.wait(3 * DAY + _HOUR)
     account.recover(subscription)
     account.wait(60)
     return Followed(
@@ -126,7 +132,7 @@ def _recovers(account: BillingAccount) -> Followed:
         "active",
         ("club_plus",),
         "user_ren",
-        ("welcome", "trial_ending", "invoice_unpaid"),
+        ("welcome", "trial_ending", "invoice_unpaid", "unpaid_followup"),
     )
 
 
@@ -152,6 +158,68 @@ def _cancels(account: BillingAccount) -> Followed:
         "user_mei",
         ("welcome", "invoice_action", "canceled"),
     )
+
+
+def _a_year(account: BillingAccount) -> tuple[Followed, ...]:
+    """Three people of whom Stripe has nothing to tell for months, while time does its part."""
+    for price in (CLUB, CLUB_YEARLY):
+        account.sell(price)
+    wants_offers = {"marketing": "opt_in"}
+    aoi = account.create_customer(
+        email="aoi@example.com", name="小林 葵", metadata={"user_id": "user_aoi", **wants_offers}
+    )
+    card = account.attach_card(aoi, last4="1881", expires=_month_in(account.now, months=8))
+    monthly = account.subscribe(aoi, [CLUB], default_payment_method=card)
+    account.wait(60)
+    haru = account.create_customer(email="haru@example.com", name="加藤 陽", metadata={"user_id": "user_haru"})
+    yearly = account.subscribe(haru, [CLUB_PLUS_YEARLY])
+    account.wait(60)
+    tomo = account.create_customer(
+        email="tomo@example.com", name="吉田 智", metadata={"user_id": "user_tomo", **wants_offers}
+    )
+    free = account.subscribe(tomo, [FREE])
+    for _ in range(12):
+        account.wait(MONTH)
+        account.renew(monthly)
+    account.wait(MONTH // 2)
+    account.renew(yearly)
+    account.wait(60)
+    return (
+        Followed(
+            monthly,
+            aoi,
+            "Aoi pays by the month for a year, wants to hear of offers, and her card expires meanwhile.",
+            "active",
+            ("club",),
+            "user_aoi",
+            ("welcome", "card_expiring", "card_expiring", "yearly_offer"),
+        ),
+        Followed(
+            yearly,
+            haru,
+            "Haru pays by the year, and is told before it renews.",
+            "active",
+            ("club_plus",),
+            "user_haru",
+            ("welcome", "renewal"),
+        ),
+        Followed(
+            free,
+            tomo,
+            "Tomo is on the free plan, and is shown the larger one after two weeks.",
+            "active",
+            ("free",),
+            "user_tomo",
+            ("welcome", "upgrade_offer"),
+        ),
+    )
+
+
+def _month_in(now: int, *, months: int) -> tuple[int, int]:
+    """The year and the month so many months from now."""
+    at = datetime.fromtimestamp(now, UTC)
+    year, month = divmod(at.year * 12 + at.month - 1 + months, 12)
+    return year, month + 1
 
 
 def _pricing_table(account: Account) -> Purchase:

@@ -112,6 +112,7 @@ def running(
             **({"STRIPE_API_BASE": stripe_api.url} if stripe_api else {}),
             **emulators.environment(),
         }
+        settings["UNSUBSCRIBE_KEYS"] = environ.get("UNSUBSCRIBE_KEYS", "").strip() or secrets.token_urlsafe(32)
         settings |= {name: environ.get(name, "").strip() or default for name, default in _SHOP.items()}
         functions = Server(_functions({**environ, **settings}), log_directory)
         stack.callback(functions.stop)
@@ -124,7 +125,12 @@ def running(
         stack.callback(_delete_subscriptions, project)
         chosen = {name: environ[name] for name in _TOLD if environ.get(name)}
         yield System(
-            environment={"WEBHOOK_URL": f"{url}/stripe_webhook", **settings, **chosen},
+            environment={
+                "WEBHOOK_URL": f"{url}/stripe_webhook",
+                "UNSUBSCRIBE_URL": f"{url}/unsubscribe",
+                **settings,
+                **chosen,
+            },
             emulators=emulators,
             functions=functions,
             stripe_api=stripe_api,
@@ -139,6 +145,8 @@ def _functions(environ: Mapping[str, str]) -> Program:
         name="functions",
         listens=("functions",),
         command=lambda ports: [
+            # Where offers are refused is only known with the port.
+            *("env", f"UNSUBSCRIBE_URL=http://127.0.0.1:{ports['functions']}/unsubscribe"),
             *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{ports['functions']}"),
             *("--threads", str(threads), "--timeout", "0", "--graceful-timeout", "5", "--no-control-socket"),
             "local.functions_server:application()",

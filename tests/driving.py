@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from functions.effects import Create, Decision, Delete, Fetch, Merge, Put, Reaction, Read
 from functions.errors import Permanent
 from functions.letters import Letter
 from functions.mail.outbox import post
 from functions.mail.settings import Brand, MailSettings
+from functions.reminders.settings import ReminderSettings
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, parse
 from local.account import Account
@@ -24,6 +26,8 @@ SETTINGS = SubscriberSettings(
     stripe_api_base=None,
     user_id_key="user_id",
     past_due_gives_access=True,
+    marketing_key="marketing",
+    reminders=ReminderSettings(zone=ZoneInfo("Asia/Tokyo")),
     mail=MailSettings(brand=Brand(name="Test Shop"), support_email="support@example.com"),
 )
 

@@ -78,6 +78,7 @@ class _Steps:
             mode=self._one("payment", "payment", "subscription"),
             customer=self._one(None, *self._customers),
             client_reference_id=self._one(None, *USERS),
+            consent={"promotions": self._one(None, None, "opt_in", "opt_out")},
         )
         paid = self._one(True, True, False)
         account.complete(session, email=self._one(*EMAILS), paid=paid, creates_customer=self._one(True, False))
@@ -120,8 +121,10 @@ class _Steps:
         self._account.close_dispute(dispute, self._one("won", "lost"))
 
     def _names(self) -> dict[str, str]:
-        user = self._one(None, *USERS) if self._metadata else None
-        return {"user_id": user} if user else {}
+        if not self._metadata:
+            return {}
+        named = {"user_id": self._one(None, *USERS), "marketing": self._one(None, None, "opt_in", "opt_out")}
+        return {key: value for key, value in named.items() if value}
 
     def _one(self, *choices: Any) -> Any:
         return self._draw(st.sampled_from(choices))
@@ -137,4 +140,4 @@ def without_traces(value: Any) -> Any:
     return [without_traces(found) for found in value] if isinstance(value, list) else value
 
 
-_TRACES = {"as_of", "as_of_events", "mails"}
+_TRACES = {"as_of", "as_of_events", "mails", "reminders", "next_reminder_at"}

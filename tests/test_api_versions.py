@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from functions.effects import Create, Effect, Fetch, Fields
 from functions.errors import Malformed, Permanent, Retry
 from functions.reactions.track_subscriptions import react
+from functions.store import Found
 from functions.stripe_events import (
     Charge,
     CheckoutSession,
@@ -26,7 +27,7 @@ from functions.stripe_events import (
     Subscription,
     SubscriptionItem,
 )
-from functions.subscriber import Found, Subscriber
+from functions.subscriber import Subscriber
 from functions.topology import function
 from local.account import API_VERSION, Line
 from local.billing import MONTH, BillingAccount, Price

@@ -68,17 +68,20 @@ def test_everything_is_measured_and_a_missed_bound_fails(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lenient = ["--min-webhook-share=0", "--max-webhook-extra-ms=1e9"]
+    lenient = ["--min-webhook-share=0", "--max-webhook-extra-ms=1e9", "--max-reminder-cpu=1e9"]
     assert main(["--quick", *lenient, "--max-event-cpu-ms=0"], logs=tmp_path) == 1
     output = capsys.readouterr().out
     assert [line.partition(", ")[0] for line in output.splitlines() if line.startswith("Missed:")] == [
         *["Missed: index_customers"] * 2,
         *["Missed: record_orders"] * 2,
     ]
-    assert output.count("holds") == 2
+    assert output.count("holds") == 4
+    assert output.count("shown") == 2
     assert '"outcome":"published"' not in output
     assert '"outcome":"published"' in (tmp_path / "stripe_webhook.log").read_text()
     outcomes = (tmp_path / "subscribers.log").read_text()
+    sent = [json.loads(line) for line in (tmp_path / "reminders.log").read_text().splitlines()]
+    assert [(line["looked_at"], line["told"], line["severity"]) for line in sent] == [(20, 20, "INFO")] * 3
     assert outcomes.count('"outcome":"applied"') == outcomes.count('"outcome":"duplicate"') == 2 * 3 * 3
 
 
@@ -89,6 +92,7 @@ def test_everything_is_measured_and_a_missed_bound_fails(
         (replace(KEPT, at_least=0.55), "≥ 0.55 ×", False),
         (replace(KEPT, bounded="extra", at_least=float("-inf"), at_most=-50), "≤ -50 /s more", True),
         (replace(KEPT, bounded="system", at_least=float("-inf"), at_most=49), "≤ 49 /s", False),
+        (replace(KEPT, at_least=float("-inf")), "", True),
     ],
 )
 def test_the_exit_code_says_whether_the_bounds_hold(finding: Finding, bound: str, holds: bool) -> None:

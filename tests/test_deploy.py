@@ -1,5 +1,6 @@
 """What is deployed is the topology, in words that gcloud takes, as often as one likes."""
 
+import ast
 import json
 import re
 import shlex
@@ -8,16 +9,24 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from google.cloud.firestore import Client
+from google.cloud.firestore_v1.types import StructuredQuery
 from google.cloud.pubsub_v1 import SubscriberClient
 
 from deploy.__main__ import main, runner
 from deploy.apply import Ran, StepFailed, apply
+from deploy.functions import deployed
 from deploy.plan import plan
 from deploy.steps import Step, Target, pairs
+from functions.adapters.diary import FirestoreDiary
+from functions.adapters.mailbox import FirestoreMailbox
+from functions.reminders.rules import SCHEDULES, fields
+from functions.settings.reader import signing_keys
 from functions.topology import (
     CLOCK_TOPIC,
     CLOCKED,
@@ -41,6 +50,12 @@ VARIABLES = sorted({name for row in FUNCTIONS for name in row.variables})
 REQUIRED = {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": "support@example.com"}
 SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
 PUSHED = [*SUBSCRIBERS, *CLOCKED]
+#: What people open in a browser.
+PAGES = [row for row in FUNCTIONS if row.trigger == "http" and row.name != "stripe_webhook"]
+#: Where offers are refused, as long as nobody says otherwise.
+UNSUBSCRIBE_URL = "https://asia-northeast1-demo.cloudfunctions.net/unsubscribe"
+#: In the order of the plan.
+DEPLOYED = [*PAGES, *(row for row in FUNCTIONS if row.trigger != "http"), function("stripe_webhook")]
 
 needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not on the PATH")
 
@@ -50,6 +65,12 @@ def commands_of(steps: Sequence[Step]) -> Iterator[tuple[str, ...]]:
         if step.unless:
             yield step.unless
         yield step.command
+
+
+def by_default(row: Function) -> str:
+    """The variables of a function where nothing is set."""
+    link = f",UNSUBSCRIBE_URL={UNSUBSCRIBE_URL}" if "UNSUBSCRIBE_URL" in row.variables else ""
+    return f"GOOGLE_CLOUD_PROJECT=demo,THREADS={row.concurrency}{link}"
 
 
 def starting(*words: str) -> list[dict[str, str]]:
@@ -77,14 +98,14 @@ class TestPlan:
         assert kinds.keys() == {"gcloud", "npx", "test", 'PROJECT_NUMBER="$(gcloud'}
 
     def test_deploys_every_function_once(self) -> None:
-        deployed = starting("gcloud", "functions", "deploy")
-        assert Counter(flags[""] for flags in deployed) == Counter(row.name for row in FUNCTIONS)
-        for flags in deployed:
+        commands = starting("gcloud", "functions", "deploy")
+        assert Counter(flags[""] for flags in commands) == Counter(row.name for row in FUNCTIONS)
+        for flags in commands:
             row = function(flags[""])
             assert flags["--entry-point"] == row.name
             assert (flags["--memory"], flags["--cpu"]) == (row.memory, row.cpu)
             assert flags["--concurrency"] == str(row.concurrency)
-            assert flags["--set-env-vars"] == f"GOOGLE_CLOUD_PROJECT=demo,THREADS={row.concurrency}"
+            assert flags["--set-env-vars"] == by_default(row)
             assert flags.get("--set-secrets", "") == ",".join(f"{name}={name}:latest" for name in row.secrets)
             assert ("--clear-secrets" in flags) is (not row.secrets)
 
@@ -93,6 +114,32 @@ class TestPlan:
             assert ("--allow-unauthenticated" in flags) is function(flags[""]).public
             assert ("--no-allow-unauthenticated" in flags) is not function(flags[""]).public
         assert "allUsers" not in GOLDEN.read_text()
+
+    def test_says_where_everybody_is_let_in(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(PLAN, {}) == 0
+        assert re.findall(r"^# (\w+) answers at (\S+)$", capsys.readouterr().out, re.MULTILINE) == [
+            (row.name, f"https://asia-northeast1-demo.cloudfunctions.net/{row.name}") for row in FUNCTIONS if row.public
+        ]
+
+    def test_has_every_secret_before_it_begins_and_says_how_to_come_by_it(self) -> None:
+        commands = [step.command[1:] for step in plan(TARGET)]
+        first = next(i for i, command in enumerate(commands) if "create" in command)
+        hints = {}
+        for number, step in enumerate(plan(TARGET)):
+            if step.command[:3] == ("gcloud", "secrets", "versions"):
+                assert number < first
+                hints[step.command[5].removeprefix("--secret=")] = step.hint
+        assert hints.keys() == {secret for row in FUNCTIONS for secret in row.secrets}
+        keys = hints.pop("UNSUBSCRIBE_KEYS")
+        assert keys == "openssl rand -base64 48 | gcloud secrets create UNSUBSCRIBE_KEYS --data-file=- --project=demo"
+        for secret, hint in hints.items():
+            assert hint == f'printf %s "${secret}" | gcloud secrets create {secret} --data-file=- --project=demo'
+
+    @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not on the PATH")
+    def test_hints_at_keys_that_the_functions_take(self) -> None:
+        (hint,) = [step.hint for step in plan(TARGET) if step.hint.startswith("openssl")]
+        made = subprocess.run(shlex.split(hint.partition(" | ")[0]), capture_output=True, text=True, check=True).stdout
+        assert len(signing_keys(made.strip())) == 1
 
     @pytest.mark.parametrize("row", PUSHED, ids=lambda row: row.name)
     def test_subscribes_to_what_the_row_handles(self, row: Function) -> None:
@@ -150,13 +197,18 @@ class TestPlan:
     def test_has_every_subscription_before_anybody_publishes(self) -> None:
         commands = [step.command for step in plan(TARGET)]
         last = max(i for i, command in enumerate(commands) if command[1:4] == ("pubsub", "subscriptions", "create"))
-        publishers = [row.name for row in FUNCTIONS if row.trigger == "http"]
-        assert publishers
-        for name in publishers:
-            assert next(i for i, c in enumerate(commands) if c[1:4] == ("functions", "deploy", name)) > last
+        assert commands.index(deployed(TARGET, function("stripe_webhook")).command) > last
         clocks = [i for i, command in enumerate(commands) if command[1:3] == ("scheduler", "jobs")]
         assert len(clocks) == len(CLOCKED)
         assert min(clocks) > last
+
+    def test_has_every_page_before_anybody_links_to_it(self) -> None:
+        assert [flags[""] for flags in starting("gcloud", "functions", "deploy")] == [row.name for row in DEPLOYED]
+        names = [row.name for row in DEPLOYED]
+        linking = [row.name for row in FUNCTIONS if "UNSUBSCRIBE_URL" in row.variables]
+        assert set(linking) == {"record_orders", "send_due_reminders"}
+        for name in linking:
+            assert names.index("unsubscribe") < names.index(name)
 
     def test_gives_each_account_the_least(self) -> None:
         granted = set()
@@ -178,6 +230,10 @@ class TestPlan:
             (agent, "pubsub.publisher", DEAD_LETTER_TOPIC),
             # Cloud Scheduler's own identity has the same number, and another domain.
             (agent, "pubsub.publisher", CLOCK_TOPIC),
+            # It asks for its own next run.
+            ("send-due-reminders", "pubsub.publisher", CLOCK_TOPIC),
+            ("unsubscribe", "datastore.user", "demo"),
+            ("unsubscribe", "secretmanager.secretAccessor", "UNSUBSCRIBE_KEYS"),
         } | {
             granted_to_a_subscriber
             for row in PUSHED
@@ -189,17 +245,27 @@ class TestPlan:
             )
         }
         assert {row.name: row.secrets for row in PUSHED} == {
-            **{row.name: ("STRIPE_API_KEY",) for row in SUBSCRIBERS},
-            **{row.name: () for row in CLOCKED},
+            "index_customers": ("STRIPE_API_KEY",),
+            "record_orders": ("STRIPE_API_KEY", "UNSUBSCRIBE_KEYS"),
+            "track_subscriptions": ("STRIPE_API_KEY",),
+            "send_due_reminders": ("STRIPE_API_KEY", "UNSUBSCRIBE_KEYS"),
+            "sweep_mail": (),
         }
 
-    def test_lets_cloud_scheduler_publish_ticks_and_nobody_else(self) -> None:
-        (granted,) = [
-            f for f in starting("gcloud", "pubsub", "topics", "add-iam-policy-binding") if f[""] == CLOCK_TOPIC
-        ]
-        assert granted["--member"] == (
-            "serviceAccount:service-123456789012@gcp-sa-cloudscheduler.iam.gserviceaccount.com"
-        )
+    def test_lets_cloud_scheduler_publish_ticks_and_who_continues_and_nobody_else(self) -> None:
+        granted = [f for f in starting("gcloud", "pubsub", "topics", "add-iam-policy-binding") if f[""] == CLOCK_TOPIC]
+        assert {flags["--member"] for flags in granted} == {
+            "serviceAccount:service-123456789012@gcp-sa-cloudscheduler.iam.gserviceaccount.com",
+            *(f"serviceAccount:{TARGET.account(row.name)}" for row in FUNCTIONS if row.continues),
+        }
+
+    @pytest.mark.parametrize("trigger", ["http", "events", "clock"])
+    def test_lets_a_new_function_publish_no_events(self, trigger: Literal["http", "events", "clock"]) -> None:
+        row = Function(name="newcomer", trigger=trigger, event_types=("charge.failed",), schedule="* * * * *")
+        granted = [step.command for step in plan(TARGET, [*FUNCTIONS, row]) if "add-iam-policy-binding" in step.command]
+        assert [
+            command[-2] for command in granted if f"--member=serviceAccount:{TARGET.account(row.name)}" in command
+        ] == ["--role=roles/datastore.user"]
 
     def test_names_accounts_as_google_allows(self) -> None:
         for flags in starting("gcloud", "iam", "service-accounts", "create"):
@@ -219,7 +285,7 @@ class TestSettings:
         assert main(PLAN, {"STRIPE_LIVEMODE": "true", "USER_ID_KEY": " ", "STRIPE_API_KEY": "sk_test_1"}) == 0
         out = capsys.readouterr().out
         assert re.findall(r"--set-env-vars=(\S+)", out) == [
-            *(f"GOOGLE_CLOUD_PROJECT=demo,THREADS={row.concurrency}" for row in PUSHED),
+            *map(by_default, DEPLOYED[:-1]),
             "GOOGLE_CLOUD_PROJECT=demo,THREADS=8,STRIPE_LIVEMODE=true",
         ]
         assert "sk_test_1" not in out
@@ -227,7 +293,7 @@ class TestSettings:
     def test_of_mail_go_to_every_function_that_writes_some(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(PLAN, REQUIRED | {"MAIL_FOOTER": "Shop K.K. | Tokyo, Japan", "MAIL_DISABLED": "welcome"}) == 0
         settings = re.findall(r"--set-env-vars=(.*) \\", capsys.readouterr().out)
-        assert len(settings) == len(PUSHED) + 1
+        assert len(settings) == len(DEPLOYED)
         *told, webhook = settings
         for text in told:
             (words,) = shlex.split(text)
@@ -241,6 +307,32 @@ class TestSettings:
                 }.items()
             )
         assert webhook == "GOOGLE_CLOUD_PROJECT=demo,THREADS=8"
+
+    def test_of_a_page_with_a_domain_of_its_own_go_to_who_links_to_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(PLAN, REQUIRED | {"UNSUBSCRIBE_URL": "https://shop.example/stop"}) == 0
+        out = capsys.readouterr().out
+        linking = [row for row in FUNCTIONS if "UNSUBSCRIBE_URL" in row.variables]
+        assert out.count("UNSUBSCRIBE_URL=https://shop.example/stop") == len(linking)
+        assert f"UNSUBSCRIBE_URL={UNSUBSCRIBE_URL}" not in out
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("UNSUBSCRIBE_URL", "shop.example/stop"),
+            ("OFFERS", "always"),
+            ("OFFER_PAUSE_DAYS", "a month"),
+            ("UPGRADE_OFFER_AFTER_DAYS", "-1"),
+            ("MARKETING_KEY", "marketing[mail]"),
+            ("USER_ID_KEY", "user[id]"),
+            ("PAST_DUE_GIVES_ACCESS", "perhaps"),
+        ],
+    )
+    def test_that_a_function_would_refuse_stop_a_deployment(
+        self, name: str, text: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            main(("apply", *PLAN[1:]), REQUIRED | {name: text, "PATH": "/nowhere"})
+        assert f"the functions would not start: {name} " in capsys.readouterr().err
 
     def test_that_are_missing_or_wrong_are_said_above_the_plan(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(PLAN, {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": " ", "LOCALE": "xx"}) == 0
@@ -358,7 +450,8 @@ class TestGcloud:
         steps = pubsub_steps(project, row)
         apply(steps, run, print)
         apply(steps, run, print)
-        apply(pubsub_steps(project, function("sweep_mail")), run, print)
+        for clock in CLOCKED:
+            apply(pubsub_steps(project, clock), run, print)
         with SubscriberClient() as subscriber:
             path = subscriber.subscription_path(project, row.name)
             made = subscriber.get_subscription(request={"subscription": path})
@@ -412,6 +505,50 @@ def runner_against(emulators: Emulators, directory: Path) -> Callable[[Sequence[
     return runner(environ)
 
 
+def queries(client: Client) -> list[Any]:
+    """Every query of the functions; none is sent."""
+    mailbox, now = FirestoreMailbox(client, "mail"), datetime(2026, 11, 24, tzinfo=UTC)
+    diary = FirestoreDiary(client)
+    due = [diary._query(collection, now.timestamp()) for collection in SCHEDULES]
+    return [mailbox._failed(now), mailbox._overdue(now, now), *due]
+
+
+Operator, Direction = StructuredQuery.FieldFilter.Operator, StructuredQuery.Direction
+#: A collection, whether wherever it is or in one place, and the fields in the order in which they are sorted.
+Index = tuple[str, str, tuple[str, ...]]
+
+
+def index_of(query: Any) -> Index:
+    """What a query needs: the fields that have to equal something, and then those it is ordered by.
+
+    The id of the document, by which every index is sorted last, is in none of them.
+    """
+    asked = query._to_protobuf()._pb
+    (source,) = asked.from_
+    where = asked.where
+    filters = where.composite_filter.filters if where.HasField("composite_filter") else [where]
+    compared = {(each.field_filter.field.field_path, each.field_filter.op) for each in filters}
+    equal = {field for field, op in compared if op in {Operator.EQUAL, Operator.IN}}
+    assert all(each.direction == Direction.ASCENDING for each in asked.order_by)
+    ordered = tuple(each.field.field_path for each in asked.order_by if each.field.field_path != "__name__")
+    assert {field for field, _ in compared} == equal | set(ordered)
+    scope = "COLLECTION_GROUP" if source.all_descendants else "COLLECTION"
+    return source.collection_id, scope, (*sorted(equal), *ordered)
+
+
+def indexes_made() -> set[Index]:
+    """What firestore.indexes.json makes beyond Firestore's own of single fields, which are for single collections."""
+    file = json.loads((ROOT / "firestore.indexes.json").read_text())
+    made: set[Index] = set()
+    for index in file["indexes"]:
+        assert {field["order"] for field in index["fields"]} == {"ASCENDING"}
+        fields = tuple(field["fieldPath"] for field in index["fields"])
+        made.add((index["collectionGroup"], index["queryScope"], fields))
+    for entry in file["fieldOverrides"]:
+        made |= {(entry["collectionGroup"], index["queryScope"], (entry["fieldPath"],)) for index in entry["indexes"]}
+    return made
+
+
 class TestFirestoreFiles:
     def test_are_the_ones_firebase_deploys(self) -> None:
         configuration = json.loads((ROOT / "firebase.json").read_text())["firestore"]
@@ -429,8 +566,35 @@ class TestFirestoreFiles:
         fields = [(entry["collectionGroup"], entry["fieldPath"]) for entry in indexes["fieldOverrides"]]
         assert len(set(fields)) == len(fields)
         for entry in indexes["fieldOverrides"]:
-            assert entry["indexes"] == []
+            assert entry["indexes"] in ([], [{"queryScope": "COLLECTION_GROUP", "order": "ASCENDING"}])
             assert entry.keys() - {"ttl"} == {"collectionGroup", "fieldPath", "indexes"}
+        unindexed = {
+            field for field, entry in zip(fields, indexes["fieldOverrides"], strict=True) if not entry["indexes"]
+        }
+        # Maps and long texts, each part of which would have two entries of its own, at every write.
+        assert unindexed >= {(collection, "reminders") for collection in SCHEDULES}
+        assert unindexed >= {("customers", "marketing"), ("prices", "prices")}
+
+    def test_have_an_index_for_every_query_and_none_that_nobody_asks(self, firestore_client: Client) -> None:
+        """Only the real Firestore asks for them: in the emulator everything is found."""
+        assert {index_of(query) for query in queries(firestore_client)} == indexes_made()
+
+    def test_are_held_against_every_query_there_is(self) -> None:
+        """Whoever writes another query adds it to `queries`."""
+        asking = {"where", "order_by", "collection_group", "find_nearest"}
+        found = set()
+        for path in (ROOT / "functions").rglob("*.py"):
+            for each in ast.walk(ast.parse(path.read_text())):
+                if isinstance(each, ast.FunctionDef):
+                    calls = {node.attr for node in ast.walk(each) if isinstance(node, ast.Attribute)}
+                    found |= {(path.name, each.name)} if calls & asking else set()
+        assert found == {("diary.py", "_query"), ("mailbox.py", "_failed"), ("mailbox.py", "_overdue")}
+
+    def test_ask_for_the_field_that_reminders_are_stored_under(self) -> None:
+        stored = fields({"renewal": 1_800_000_000})
+        assert stored == {"reminders": {"renewal": 1_800_000_000}, "next_reminder_at": 1_800_000_000}
+        for collection in SCHEDULES:
+            assert (collection, "COLLECTION_GROUP", ("next_reminder_at",)) in indexes_made()
 
     def test_have_mails_removed_when_their_time_is_over(self) -> None:
         """https://cloud.google.com/firestore/docs/ttl: the outbox sets the field, and this makes something of it."""

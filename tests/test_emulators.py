@@ -239,8 +239,10 @@ def test_java_comes_from_the_path_then_java_home_then_elsewhere(tmp_path: Path) 
 # Processes.
 
 PARENT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+# Whoever starts the tests with nohup has it ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from local.processes import Child
 child = Child(["sh", "-c", "tail -f /dev/null & echo up; tail -f /dev/null"], Path(sys.argv[1]), os.environ)
 while "up" not in child.output():

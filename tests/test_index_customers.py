@@ -39,6 +39,7 @@ def test_a_new_customer_is_recorded_and_indexed_by_email(account: Account, world
         "name": "Hana",
         "phone": "+81312345678",
         "locale": "ja",
+        "default_payment_method": None,
         "metadata": {"tier": "a"},
         "livemode": False,
         "created": 1_790_000_000,

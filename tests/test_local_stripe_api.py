@@ -138,8 +138,8 @@ def test_any_other_url_is_unrecognized(api: StripeApi, method: str, path: str) -
 
 
 def test_ids_expand_to_their_objects(api: StripeApi, client: stripe.StripeClient) -> None:
-    price = {"id": "price_1", "object": "price", "product": "prod_1"}
-    product = {"id": "prod_1", "object": "product", "name": "Mug"}
+    price = {"id": "price_1", "object": "price", "created": 1, "product": "prod_1"}
+    product = {"id": "prod_1", "object": "product", "created": 1, "name": "Mug"}
     api.put([customer(1), product, session(1, customer="cus_1", invoice=None, line_items=[line(1, price=price)])])
     expand = ["customer", "invoice", "line_items.data.price.product"]
     found = client.v1.checkout.sessions.retrieve("cs_test_1", {"expand": expand}).to_dict()
@@ -266,6 +266,107 @@ def test_sessions_are_filtered_by_status(api: StripeApi, client: stripe.StripeCl
     assert [one.id for one in found] == ["cs_test_2"]
 
 
+# Prices and products
+
+
+def price(number: int, **fields: Any) -> Json:
+    return {
+        "id": f"price_{number}",
+        "object": "price",
+        "created": 1000 + number,
+        "active": True,
+        "billing_scheme": "per_unit",
+        "currency": "jpy",
+        "lookup_key": None,
+        "product": "prod_1",
+        "type": "recurring",
+    } | fields
+
+
+TIERS = [{"up_to": 10, "unit_amount": 500}, {"up_to": None, "unit_amount": 400}]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, [5, 4, 3, 2, 1]),
+        ({"product": "prod_1"}, [4, 3, 2, 1]),
+        ({"product": "prod_3"}, []),
+        ({"active": True}, [5, 4, 3, 1]),
+        ({"active": False}, [2]),
+        ({"product": "prod_1", "active": True, "currency": "jpy"}, [4, 1]),
+        ({"type": "one_time"}, [4]),
+        ({"lookup_keys": ["basic"]}, [1]),
+        ({"lookup_keys": ["basic", "large", "none"]}, [3, 1]),
+        ({"lookup_keys": ["basic", "large"], "currency": "usd"}, [3]),
+    ],
+)
+def test_prices_are_filtered(api: StripeApi, client: stripe.StripeClient, parameters: Any, expected: list[int]) -> None:
+    api.put(
+        [
+            price(1, lookup_key="basic"),
+            price(2, active=False),
+            price(3, currency="usd", lookup_key="large"),
+            price(4, type="one_time"),
+            price(5, product="prod_2"),
+        ]
+    )
+    assert [found.id for found in client.v1.prices.list(parameters)] == [f"price_{number}" for number in expected]
+
+
+def test_tiers_and_currency_options_are_shown_where_they_are_expanded(
+    api: StripeApi, client: stripe.StripeClient
+) -> None:
+    options = {"usd": {"unit_amount": 10, "unit_amount_decimal": "10"}}
+    plain, tiered = price(1), price(2, billing_scheme="tiered", tiers_mode="volume")
+    api.put([plain, tiered | {"tiers": TIERS, "currency_options": options}])
+    path, read = "/v1/prices", same_from(client)
+    assert read(path)["data"] == [tiered, plain]
+    assert read(f"{path}/price_2") == tiered
+    assert read(f"{path}?expand[]=data.tiers")["data"] == [tiered | {"tiers": TIERS}, plain | {"tiers": None}]
+    both: Any = {"product": "prod_1", "expand": ["data.tiers", "data.currency_options"]}
+    whole = tiered | {"tiers": TIERS, "currency_options": options}
+    assert [found.to_dict() for found in client.v1.prices.list(both)] == [
+        whole,
+        plain | {"tiers": None, "currency_options": None},
+    ]
+    assert client.v1.prices.retrieve("price_2", {"expand": ["tiers", "currency_options"]}).to_dict() == whole
+    # As an event brings it, without.
+    api.put([tiered | {"active": False}])
+    assert read(f"{path}/price_2?expand[]=tiers") == tiered | {"active": False, "tiers": TIERS}
+    api.put([tiered | {"tiers": []}])
+    assert read(f"{path}/price_2?expand[]=tiers")["tiers"] == []
+    api.put([session(1, line_items=[line(1, price="price_2")])])
+    inside = read("/v1/checkout/sessions/cs_test_1/line_items?expand[]=data.price")["data"][0]["price"]
+    assert inside == tiered
+    inside = read("/v1/checkout/sessions/cs_test_1/line_items?expand[]=data.price.tiers")["data"][0]["price"]
+    assert inside == tiered | {"tiers": []}
+
+
+def test_a_list_of_prices_expands_its_products(api: StripeApi, client: stripe.StripeClient) -> None:
+    product = {"id": "prod_1", "object": "product", "created": 1, "active": True, "name": "Basic"}
+    api.put([product, price(1)])
+    [found] = client.v1.prices.list({"expand": ["data.product"]}).data
+    assert found.to_dict() == price(1) | {"product": product}
+    with pytest.raises(stripe.InvalidRequestError, match=r"This property cannot be expanded \(data\.amounts"):
+        client.v1.prices.list({"expand": ["data.amounts"]})
+
+
+def test_products_are_retrieved_and_listed_by_whether_they_are_sold(
+    api: StripeApi, client: stripe.StripeClient
+) -> None:
+    api.put(
+        [
+            {"id": f"prod_{number}", "object": "product", "created": number, "active": number != 2, "name": "Mug"}
+            for number in (1, 2, 3)
+        ]
+    )
+    assert client.v1.products.retrieve("prod_2").active is False
+    assert [found.id for found in client.v1.products.list({"active": True})] == ["prod_3", "prod_1"]
+    assert [found.id for found in client.v1.products.list({"active": False})] == ["prod_2"]
+    assert len(client.v1.products.list().data) == 3
+
+
 # Search
 
 
@@ -383,6 +484,10 @@ def test_queries_that_mean_nothing_are_refused(client: stripe.StripeClient, quer
         ("/v1/customers", {"customer": "cus_1"}, "parameter_unknown", "customer"),
         ("/v1/customers/cus_1", {"limit": "1"}, "parameter_unknown", "limit"),
         ("/v1/checkout/sessions/cs_test_1/line_items", {"created": "1"}, "parameter_unknown", "created"),
+        ("/v1/prices", {"active": "1"}, None, "active"),
+        ("/v1/prices", {"lookup_keys": "basic"}, "parameter_unknown", "lookup_keys"),
+        ("/v1/prices", {"lookup_keys[0]": ""}, "parameter_invalid_empty", "lookup_keys[0]"),
+        ("/v1/products", {"lookup_keys[0]": "basic"}, "parameter_unknown", "lookup_keys[0]"),
         ("/v1/customers/search", {"query": "name:'x'", "starting_after": "a"}, "parameter_unknown", "starting_after"),
         ("/v1/customers/search", {}, "parameter_missing", "query"),
         ("/v1/customers", {"email": ""}, "parameter_invalid_empty", "email"),
@@ -630,7 +735,7 @@ def test_control_over_http(api: StripeApi, client: stripe.StripeClient) -> None:
         ("nonsense", "the body is not a JSON list"),
         ("", "the body is not a JSON list"),
         ("[1]", "item 0 is not a JSON object"),
-        ('[{"id": "prod_1", "object": "product"}, {"object": "product"}]', "item 1 has no id"),
+        ('[{"id": "coupon_1", "object": "coupon"}, {"object": "coupon"}]', "item 1 has no id"),
         ('[{"id": "prod_1"}]', "item 0 has no object"),
         ('[{"id": 5, "object": "product"}]', "item 0 has no id"),
         ('[{"id": "cus_1", "object": "customer"}]', "cus_1 has no created in epoch seconds, by which lists are sorted"),

@@ -26,7 +26,7 @@ from local.mail_samples import SETTINGS, Sample, samples
 
 TEMPLATES = Path(__file__).parent.parent / "functions/mail/templates"
 #: What the mails of a language are made of, beside one template for each.
-SHARED = {"letter", "support", "words"}
+SHARED = {"letter", "offer", "support", "words"}
 #: Both write their hours from 0 to 23, so that two languages can be compared.
 LOCALES = {"ja": "ja", "en": "en-GB"}
 SAMPLES = {sample.name: sample for sample in samples()}

@@ -1,6 +1,6 @@
 """Settings: every variable with its default, its good and its bad values, and no secret in any message."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,17 +9,34 @@ import pytest
 from functions.errors import SettingsError
 from functions.mail.settings import Brand, MailSettings
 from functions.mail.table import MAILS
+from functions.marketing.links import UnsubscribeLinks
+from functions.pages.settings import UnsubscribeSettings
 from functions.paths import COLLECTIONS
+from functions.reminders.settings import ReminderSettings
+from functions.settings.reminders import SenderSettings, sender_settings, unsubscribe_settings
 from functions.settings.subscriber import SubscriberSettings, SweepSettings, subscriber_settings, sweep_settings
 from functions.settings.webhook import WebhookSettings, webhook_settings
-from functions.topology import MAIL_VARIABLES
+from functions.topology import FUNCTIONS, MAIL_VARIABLES, Function
 
-Read = Callable[[Mapping[str, str]], WebhookSettings | SubscriberSettings | SweepSettings]
+Settings = WebhookSettings | SubscriberSettings | SweepSettings | SenderSettings | UnsubscribeSettings
+Read = Callable[[Mapping[str, str]], Settings]
 
 WEBHOOK = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_WEBHOOK_SECRETS": "whsec_a"}
 MAIL = {"BRAND_NAME": "My Shop", "SUPPORT_EMAIL": "support@example.com"}
 SUBSCRIBER = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_API_KEY": "sk_test_a", **MAIL}
 SWEEP = {"GOOGLE_CLOUD_PROJECT": "my-shop", **MAIL}
+SENDER = SUBSCRIBER
+KEY, OLD_KEY = "a+B/" * 16, "0123456789abcdef" * 2
+UNSUBSCRIBE = {"GOOGLE_CLOUD_PROJECT": "my-shop", "UNSUBSCRIBE_KEYS": KEY, **MAIL}
+PAGE = "https://shop.example/unsubscribe"
+#: What a function reads its settings with. Every function that reacts to events has the same ones.
+READ_BY: dict[str, Read] = {
+    "stripe_webhook": webhook_settings,
+    "send_due_reminders": sender_settings,
+    "unsubscribe": unsubscribe_settings,
+    "sweep_mail": sweep_settings,
+    **{row.name: subscriber_settings for row in FUNCTIONS if row.trigger == "events"},
+}
 VARIABLES = (
     "GOOGLE_CLOUD_PROJECT",
     "STRIPE_WEBHOOK_SECRETS",
@@ -30,12 +47,19 @@ VARIABLES = (
     "STRIPE_API_BASE",
     "USER_ID_KEY",
     "PAST_DUE_GIVES_ACCESS",
+    *("MARKETING_KEY", "UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS", "UNSUBSCRIBE_URL", "UNSUBSCRIBE_KEYS"),
     *MAIL_VARIABLES,
 )
 ALL = pytest.mark.parametrize(
     ("read", "environ"),
-    [(webhook_settings, WEBHOOK), (subscriber_settings, SUBSCRIBER), (sweep_settings, SWEEP)],
-    ids=["webhook", "subscriber", "sweep"],
+    [
+        (webhook_settings, WEBHOOK),
+        (subscriber_settings, SUBSCRIBER),
+        (sweep_settings, SWEEP),
+        (sender_settings, SENDER),
+        (unsubscribe_settings, UNSUBSCRIBE),
+    ],
+    ids=["webhook", "subscriber", "sweep", "sender", "unsubscribe"],
 )
 
 
@@ -59,8 +83,16 @@ def complaint(read: Read, environ: Mapping[str, str]) -> str:
         (subscriber_settings, SUBSCRIBER, "stripe_api_base", None),
         (subscriber_settings, SUBSCRIBER, "user_id_key", "user_id"),
         (subscriber_settings, SUBSCRIBER, "past_due_gives_access", True),
+        (subscriber_settings, SUBSCRIBER, "marketing_key", "marketing"),
         (sweep_settings, SWEEP, "project", "my-shop"),
         (sweep_settings, SWEEP, "database", "(default)"),
+        (sender_settings, SENDER, "project", "my-shop"),
+        (sender_settings, SENDER, "database", "(default)"),
+        (sender_settings, SENDER, "stripe_api_key", "sk_test_a"),
+        (sender_settings, SENDER, "stripe_api_base", None),
+        (unsubscribe_settings, UNSUBSCRIBE, "project", "my-shop"),
+        (unsubscribe_settings, UNSUBSCRIBE, "database", "(default)"),
+        (unsubscribe_settings, UNSUBSCRIBE, "keys", (KEY,)),
     ],
 )
 def test_a_function_starts_with_what_it_requires_alone(
@@ -105,10 +137,86 @@ def test_the_webhook_reads_a_variable(variable: str, text: str, field: str, valu
         ("USER_ID_KEY", "k" * 40, "user_id_key", "k" * 40),
         ("PAST_DUE_GIVES_ACCESS", "false", "past_due_gives_access", False),
         ("PAST_DUE_GIVES_ACCESS", "", "past_due_gives_access", True),
+        ("MARKETING_KEY", "newsletter", "marketing_key", "newsletter"),
+        ("MARKETING_KEY", "", "marketing_key", "marketing"),
+        ("MARKETING_KEY", "k" * 40, "marketing_key", "k" * 40),
     ],
 )
 def test_a_subscriber_reads_a_variable(variable: str, text: str, field: str, value: object) -> None:
     assert getattr(subscriber_settings(SUBSCRIBER | {variable: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        *[
+            (variable, text, field, value)
+            for variable, field, default in (
+                ("UPGRADE_OFFER_AFTER_DAYS", "upgrade_offer_after_days", 14),
+                ("OFFER_PAUSE_DAYS", "offer_pause_days", 30),
+            )
+            for text, value in (("", default), (" ", default), ("0", 0), ("7", 7), (" 90\n", 90), ("99999", 99_999))
+        ],
+        ("OFFERS", "", "offers", "opt_in"),
+        ("OFFERS", "opt_in", "offers", "opt_in"),
+        ("OFFERS", " opt_out\n", "offers", "opt_out"),
+        ("PAST_DUE_GIVES_ACCESS", "", "past_due_gives_access", True),
+        ("PAST_DUE_GIVES_ACCESS", "false", "past_due_gives_access", False),
+        # What mail is told, and reminders reckon with.
+        ("TIMEZONE", "", "zone", ZoneInfo("Asia/Tokyo")),
+        ("TIMEZONE", "Europe/Berlin", "zone", ZoneInfo("Europe/Berlin")),
+        ("MAIL_MAX_AGE", "", "max_age_seconds", 3 * 86_400),
+        ("MAIL_MAX_AGE", "36h", "max_age_seconds", 129_600),
+    ],
+)
+def test_whoever_reckons_with_reminders_reads_a_variable(variable: str, text: str, field: str, value: object) -> None:
+    reminders = sender_settings(SENDER | {variable: text}).reminders
+    # Those who store a reminder and the one who sends it have to agree when it is due.
+    assert subscriber_settings(SUBSCRIBER | {variable: text}).reminders == reminders
+    assert getattr(reminders, field) == value
+
+
+def test_reminders_are_sent_by_default_and_offers_only_to_who_agreed() -> None:
+    reminders = ReminderSettings(zone=ZoneInfo("Asia/Tokyo"))
+    assert sender_settings(SENDER).reminders == subscriber_settings(SUBSCRIBER).reminders == reminders
+    assert reminders.offers == "opt_in"
+    assert sender_settings(SENDER).mail.unsubscribe is None
+
+
+@pytest.mark.parametrize(("read", "environ"), [(subscriber_settings, SUBSCRIBER), (sender_settings, SENDER)])
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (PAGE, PAGE),
+        (f" {PAGE}/\n", PAGE),
+        ("https://shop.example", "https://shop.example"),
+        ("https://shop.example:8443/a/b_c~d.e-f", "https://shop.example:8443/a/b_c~d.e-f"),
+        ("http://127.0.0.1:8080/unsubscribe", "http://127.0.0.1:8080/unsubscribe"),
+        ("http://localhost:8080/unsubscribe", "http://localhost:8080/unsubscribe"),
+    ],
+)
+def test_whoever_makes_offers_reads_where_they_are_refused(
+    read: Callable[[Mapping[str, str]], SubscriberSettings | SenderSettings],
+    environ: dict[str, str],
+    text: str,
+    url: str,
+) -> None:
+    assert read(environ | {"UNSUBSCRIBE_URL": text, "UNSUBSCRIBE_KEYS": KEY}).mail.unsubscribe == UnsubscribeLinks(
+        url, (KEY,)
+    )
+
+
+@pytest.mark.parametrize("alone", [{"UNSUBSCRIBE_URL": PAGE}, {"UNSUBSCRIBE_KEYS": KEY}])
+def test_half_of_what_a_link_needs_is_no_link(alone: dict[str, str]) -> None:
+    assert sender_settings(SENDER | alone).mail.unsubscribe is None
+    assert subscriber_settings(SUBSCRIBER | alone).mail.unsubscribe is None
+
+
+def test_the_page_needs_no_address_of_its_own() -> None:
+    assert unsubscribe_settings(UNSUBSCRIBE).mail.unsubscribe is None
+    assert unsubscribe_settings(UNSUBSCRIBE | {"UNSUBSCRIBE_URL": PAGE}).mail.unsubscribe == UnsubscribeLinks(
+        PAGE, (KEY,)
+    )
 
 
 def test_mail_is_written_with_a_name_and_an_address_of_support_alone() -> None:
@@ -194,6 +302,8 @@ MAIL_READ: list[tuple[str, str, str, object]] = [
 def test_whoever_writes_mail_reads_a_variable(variable: str, text: str, field: str, value: object) -> None:
     mail = sweep_settings(SWEEP | {variable: text}).mail
     assert subscriber_settings(SUBSCRIBER | {variable: text}).mail == mail
+    assert sender_settings(SENDER | {variable: text}).mail == mail
+    assert unsubscribe_settings(UNSUBSCRIBE | {variable: text}).mail == mail
     found: object = mail
     for name in field.split("."):
         found = getattr(found, name)
@@ -260,6 +370,8 @@ def test_a_malformed_variable_of_mail_is_named(variable: str, text: str) -> None
     assert message.startswith(f"{variable} ")
     assert message.endswith(". See the settings table in README.md.")
     assert complaint(subscriber_settings, SUBSCRIBER | {variable: text}) == message
+    assert complaint(sender_settings, SENDER | {variable: text}) == message
+    assert complaint(unsubscribe_settings, UNSUBSCRIBE | {variable: text}) == message
 
 
 def test_an_unknown_mail_that_is_to_be_off_is_named_beside_those_there_are() -> None:
@@ -281,6 +393,32 @@ def test_an_unknown_mail_that_is_to_be_off_is_named_beside_those_there_are() -> 
 )
 def test_several_secrets_are_taken_however_they_are_separated(text: str) -> None:
     assert webhook_settings(WEBHOOK | {"STRIPE_WEBHOOK_SECRETS": text}).secrets == ("whsec_old", "whsec_new")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{KEY},{OLD_KEY}",
+        f"{KEY}, {OLD_KEY}",
+        f"{KEY}\n{OLD_KEY}\n",
+        f"{KEY}\r\n{OLD_KEY}\r\n",
+        f"\n,{KEY},,\n\n {OLD_KEY} ,",
+    ],
+)
+def test_several_keys_are_taken_in_their_order_however_they_are_separated(text: str) -> None:
+    """The first signs: a new key is put before the old one."""
+    assert unsubscribe_settings(UNSUBSCRIBE | {"UNSUBSCRIBE_KEYS": text}).keys == (KEY, OLD_KEY)
+    links = sender_settings(SENDER | {"UNSUBSCRIBE_URL": PAGE, "UNSUBSCRIBE_KEYS": text}).mail.unsubscribe
+    assert links == UnsubscribeLinks(PAGE, (KEY, OLD_KEY))
+
+
+def test_keys_are_in_no_text_of_the_settings() -> None:
+    environ = {"UNSUBSCRIBE_URL": PAGE, "UNSUBSCRIBE_KEYS": f"{KEY},{OLD_KEY}"}
+    for read, required in ((unsubscribe_settings, UNSUBSCRIBE), (sweep_settings, SWEEP)):
+        text = repr(read(required | environ))
+        assert KEY not in text
+        assert OLD_KEY not in text
+    assert KEY not in repr(sender_settings(SENDER | environ).mail)
 
 
 @ALL
@@ -313,6 +451,34 @@ def test_a_blank_variable_is_a_missing_one(read: Read, environ: dict[str, str], 
         (subscriber_settings, SUBSCRIBER, "USER_ID_KEY", "k" * 41),
         (subscriber_settings, SUBSCRIBER, "USER_ID_KEY", "user[id]"),
         (subscriber_settings, SUBSCRIBER, "PAST_DUE_GIVES_ACCESS", "maybe"),
+        (subscriber_settings, SUBSCRIBER, "MARKETING_KEY", "k" * 41),
+        (subscriber_settings, SUBSCRIBER, "MARKETING_KEY", "marketing[mail]"),
+        *[
+            (read, environ, variable, text)
+            for read, environ in ((subscriber_settings, SUBSCRIBER), (sender_settings, SENDER))
+            for variable, texts in (
+                ("UPGRADE_OFFER_AFTER_DAYS", ("-1", "1.5", "14d", "two weeks", "100000", "1_000")),
+                ("OFFER_PAUSE_DAYS", ("-1", "1.5", "30d", "a month", "100000", "1_000")),
+                ("OFFERS", ("in", "opt-in", "Opt_In", "true", "opt_in,opt_out")),
+                (
+                    "UNSUBSCRIBE_URL",
+                    (
+                        *("shop.example/unsubscribe", "http://shop.example/unsubscribe", "https://", "ftp://127.0.0.1"),
+                        *("https://shop.example/a b", "https://shop.example/a?b=c", "https://shop.example/a#b"),
+                        *("https://shop.example/a>", "https://hana@shop.example/", "javascript:alert(1)"),
+                        *("http://localhost.example/a", "https://shop.example/a\nBcc:_x"),
+                    ),
+                ),
+            )
+            for text in texts
+        ],
+        (sender_settings, SENDER, "GOOGLE_CLOUD_PROJECT", "shop_1"),
+        (sender_settings, SENDER, "FIRESTORE_DATABASE", "Shop"),
+        (sender_settings, SENDER, "STRIPE_API_BASE", "127.0.0.1:12111"),
+        (sender_settings, SENDER, "PAST_DUE_GIVES_ACCESS", "maybe"),
+        (unsubscribe_settings, UNSUBSCRIBE, "GOOGLE_CLOUD_PROJECT", "shop_1"),
+        (unsubscribe_settings, UNSUBSCRIBE, "FIRESTORE_DATABASE", "Shop"),
+        (unsubscribe_settings, UNSUBSCRIBE, "UNSUBSCRIBE_URL", "http://shop.example"),
     ],
 )
 def test_a_malformed_variable_is_named(read: Read, environ: dict[str, str], variable: str, text: str) -> None:
@@ -334,6 +500,16 @@ def test_a_malformed_variable_is_named(read: Read, environ: dict[str, str], vari
         (subscriber_settings, SUBSCRIBER, "STRIPE_API_KEY", "sk_live_TOPSECRET sk_live_TOPSECRET"),
         (subscriber_settings, SUBSCRIBER, "STRIPE_API_KEY", "sk_live_"),
         (subscriber_settings, SUBSCRIBER, "STRIPE_API_KEY", "sk_prod_TOPSECRET"),
+        (sender_settings, SENDER, "STRIPE_API_KEY", "pk_live_TOPSECRET"),
+        *[
+            (read, environ, "UNSUBSCRIBE_KEYS", text)
+            for read, environ in (
+                (unsubscribe_settings, UNSUBSCRIBE),
+                (sender_settings, SENDER),
+                (subscriber_settings, SUBSCRIBER),
+            )
+            for text in ("TOPSECRET", "TOPSECRET" * 3, f"{KEY},TOPSECRET", f"TOPSECRET\n{KEY}", f"TOP SECRET{KEY}")
+        ],
     ],
 )
 def test_a_malformed_secret_is_named_and_not_told(
@@ -342,6 +518,9 @@ def test_a_malformed_secret_is_named_and_not_told(
     message = complaint(read, environ | {variable: text})
     assert message.startswith(f"{variable} ")
     assert "SECRET" not in message.removeprefix(variable)
+    assert KEY not in message
+    # Said once, also where it is read for the page and for the links.
+    assert message.count(variable) == 1
 
 
 @pytest.mark.parametrize("text", [",", " , ,", "\n,\n"])
@@ -361,6 +540,20 @@ def test_secrets_that_are_all_separators_are_missing(text: str) -> None:
         ),
         (subscriber_settings, {}, ["GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "BRAND_NAME", "SUPPORT_EMAIL"]),
         (sweep_settings, {}, ["GOOGLE_CLOUD_PROJECT", "BRAND_NAME", "SUPPORT_EMAIL"]),
+        (sender_settings, {}, ["GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "BRAND_NAME", "SUPPORT_EMAIL"]),
+        (unsubscribe_settings, {}, ["GOOGLE_CLOUD_PROJECT", "UNSUBSCRIBE_KEYS", "BRAND_NAME", "SUPPORT_EMAIL"]),
+        (
+            sender_settings,
+            {
+                **dict.fromkeys(("STRIPE_API_BASE", "PAST_DUE_GIVES_ACCESS", "UPGRADE_OFFER_AFTER_DAYS"), "x"),
+                **dict.fromkeys(("OFFERS", "OFFER_PAUSE_DAYS", "UNSUBSCRIBE_URL", "UNSUBSCRIBE_KEYS"), "x"),
+            },
+            [
+                *("GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "STRIPE_API_BASE", "PAST_DUE_GIVES_ACCESS"),
+                *("UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS", "UNSUBSCRIBE_URL", "UNSUBSCRIBE_KEYS"),
+                *("BRAND_NAME", "SUPPORT_EMAIL"),
+            ],
+        ),
         (
             sweep_settings,
             {"FIRESTORE_DATABASE": "Shop", **dict.fromkeys(MAIL_VARIABLES, "\x07?")},
@@ -384,3 +577,30 @@ def test_everything_that_is_wrong_is_said_at_once(read: Read, environ: dict[str,
 @ALL
 def test_variables_of_others_are_none_of_its_business(read: Read, environ: dict[str, Any]) -> None:
     assert read(environ | {"PATH": "/bin", "PORT": "8080"}) == read(environ)
+
+
+class Listening(Mapping[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("settings are read by name")
+
+    def __len__(self) -> int:
+        raise AssertionError("settings are read by name")
+
+
+@pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row.name)
+def test_a_function_is_given_everything_it_reads_but_the_links_of_offers_that_it_does_not_make(row: Function) -> None:
+    environ = Listening(WEBHOOK | SUBSCRIBER | UNSUBSCRIBE)
+    READ_BY[row.name](environ)
+    given = {"GOOGLE_CLOUD_PROJECT", *row.variables, *row.secrets}
+    assert given <= environ.asked
+    assert environ.asked - given <= {"UNSUBSCRIBE_URL", "UNSUBSCRIBE_KEYS"}

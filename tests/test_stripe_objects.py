@@ -22,6 +22,7 @@ INT64 = 2**63
 CUSTOMER: Json = {
     "id": "cus_1",
     "object": "customer",
+    "invoice_settings": {"default_payment_method": "pm_1"},
     "email": "hana@example.com",
     "name": "山田 花",
     "phone": "+81312345678",
@@ -139,6 +140,7 @@ def fields_of(*kinds: Json, of_type: type) -> list[tuple[Json, str]]:
                 name="山田 花",
                 phone="+81312345678",
                 locale="ja",
+                default_payment_method="pm_1",
                 metadata={"user_id": "U4af4980629"},
                 created=1_793_000_000,
                 deleted=False,
@@ -360,7 +362,15 @@ def test_every_other_text_stays_as_it_is(name: str) -> None:
 
 def test_a_deleted_customer_has_only_its_id() -> None:
     assert Customer.of({"id": "cus_1", "object": "customer", "deleted": True}) == Customer(
-        id="cus_1", email=None, name=None, phone=None, locale=None, metadata={}, created=None, deleted=True
+        id="cus_1",
+        email=None,
+        name=None,
+        phone=None,
+        locale=None,
+        default_payment_method=None,
+        metadata={},
+        created=None,
+        deleted=True,
     )
 
 

@@ -21,8 +21,9 @@ from functions.errors import Retry, Unexpected
 from functions.log import JsonLog
 from functions.reactions import index_customers, record_orders, track_subscriptions
 from functions.settings.subscriber import SubscriberSettings
+from functions.store import Found, Store
 from functions.stripe_events import StripeEvent
-from functions.subscriber import ROUNDS, Found, Store, Subscriber
+from functions.subscriber import ROUNDS, Subscriber
 from functions.topology import function
 from local import stripe_api as local
 from local.account import Account, Line

@@ -103,8 +103,50 @@ def test_a_row_of_the_clock_has_a_schedule_that_the_local_scheduler_knows(row: F
     assert Cadence.of(row.schedule).minutes
 
 
+def test_only_a_row_of_the_clock_can_ask_for_another_run() -> None:
+    assert [row.name for row in FUNCTIONS if row.continues] == ["send_due_reminders"]
+    assert {row.trigger for row in FUNCTIONS if row.continues} == {"clock"}
+
+
+@CLOCKS
+def test_what_a_row_of_the_clock_could_not_do_is_left_to_the_next_tick(row: Function) -> None:
+    # A tick that comes back for hours would do what later ones have done.
+    assert row.delivery_attempts == 5
+    assert row.concurrency == 1
+    assert row.timeout_seconds <= 600
+
+
+def test_only_what_is_called_over_http_is_public() -> None:
+    assert [row.name for row in FUNCTIONS if row.public] == ["stripe_webhook", "unsubscribe"]
+    assert {row.trigger for row in FUNCTIONS if row.public} == {"http"}
+
+
+def test_whoever_makes_offers_can_say_where_they_are_refused() -> None:
+    """The link, and what it is signed with: without one of the two no offer is written."""
+    linking = {row.name for row in FUNCTIONS if "UNSUBSCRIBE_URL" in row.variables}
+    assert linking == {"record_orders", "send_due_reminders"}
+    signing = {row.name for row in FUNCTIONS if "UNSUBSCRIBE_KEYS" in row.secrets}
+    # The page itself reads links and makes none.
+    assert signing == linking | {"unsubscribe"}
+
+
+def test_whoever_reckons_with_reminders_is_told_when_to_remind() -> None:
+    """The rows that store them and the one that sends them have to come to the same dates."""
+    told = {
+        "UPGRADE_OFFER_AFTER_DAYS",
+        "OFFERS",
+        "OFFER_PAUSE_DAYS",
+        "PAST_DUE_GIVES_ACCESS",
+        "TIMEZONE",
+        "MAIL_MAX_AGE",
+    }
+    reckoning = [row for row in FUNCTIONS if told <= set(row.variables)]
+    assert reckoning == [*SUBSCRIBERS, function("send_due_reminders")]
+
+
 def test_every_function_that_writes_mail_is_told_how() -> None:
-    for row in (*SUBSCRIBERS, function("sweep_mail")):
+    # The page that stops offers looks like the mail that leads to it.
+    for row in (*SUBSCRIBERS, *CLOCKED, function("unsubscribe")):
         assert set(MAIL_VARIABLES) <= set(row.variables)
         assert "FIRESTORE_DATABASE" in row.variables
         assert len(set(row.variables)) == len(row.variables)

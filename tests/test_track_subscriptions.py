@@ -88,6 +88,9 @@ def test_a_new_subscription_is_recorded_with_its_items_and_period(
         "as_of": account.now,
         "as_of_events": [created["id"]],
         "mails": [],
+        # A year from now, if it goes on like this.
+        "reminders": {"yearly_offer": 1_821_536_060},
+        "next_reminder_at": 1_821_536_060,
     }
     assert items == [
         {

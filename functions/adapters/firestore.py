@@ -10,7 +10,7 @@ from google.cloud.firestore import DELETE_FIELD, Client, WriteBatch
 
 from functions.effects import Create, Delete, Effect, Merge, Put
 from functions.errors import Conflict, Permanent, Retry
-from functions.subscriber import Found
+from functions.store import Found
 
 #: How long one read or one commit may take, the client's own retries included. Pub/Sub's redelivery takes over then.
 TIMEOUT_SECONDS = 10.0

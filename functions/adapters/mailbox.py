@@ -14,7 +14,7 @@ from functions.adapters.firestore import TIMEOUT_SECONDS, FirestoreStore
 from functions.effects import Create, Fields, Merge, Put
 from functions.errors import Conflict, Retry
 from functions.mail.sweep import Undelivered
-from functions.subscriber import Found
+from functions.store import Found
 
 _STATE, _ENDED, _LEASE = "delivery.state", "delivery.endTime", "delivery.leaseExpireTime"
 #: What a decision looks at; the texts of the mails stay where they are.

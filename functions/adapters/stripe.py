@@ -28,9 +28,12 @@ _PATHS = {
     "invoice": "/v1/invoices/{id}",
     "invoice_payments": "/v1/invoice_payments",
     "payment_method": "/v1/payment_methods/{id}",
+    "prices": "/v1/prices",
     "event": "/v1/events/{id}",
 }
 _PAGE = 100
+#: What a price leaves out unless asked for.
+_WHOLE_PRICES = ["data.tiers", "data.currency_options"]
 
 
 class StripeApi:
@@ -49,8 +52,8 @@ class StripeApi:
             http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
         )
 
-    def fetch(self, request: Fetch, event: StripeEvent) -> Json:
-        """An object as it is now, of the account the event came from; of a list, every page.
+    def fetch(self, request: Fetch, event: StripeEvent | None) -> Json:
+        """An object as it is now, of the account the event came from (None: the key's own); of a list, every page.
 
         Raises Retry where Stripe may answer later, Permanent where it never will.
         """
@@ -62,11 +65,13 @@ class StripeApi:
         if request.kind == "invoice_payments":
             of_the_intent = {"type": "payment_intent", "payment_intent": request.id}
             return self._list(path, {"payment": of_the_intent}, event)
+        if request.kind == "prices":
+            return self._list(path, {"product": request.id, "expand": _WHOLE_PRICES}, event)
         if request.kind == "unpaid_session":
             return self._get(path, {"expand": ["payment_intent", "line_items"]}, event)
         return self._get(path, {}, event)
 
-    def _list(self, path: str, filters: dict[str, Any], event: StripeEvent) -> Json:
+    def _list(self, path: str, filters: dict[str, Any], event: StripeEvent | None) -> Json:
         """Every page of a list, in one."""
         found: list[Json] = []
         while True:
@@ -76,14 +81,14 @@ class StripeApi:
             if not page["has_more"]:
                 return {"object": "list", "data": found}
 
-    def _get(self, path: str, parameters: dict[str, Any], event: StripeEvent) -> Json:
-        options: dict[str, Any] = {"stripe_context" if event.is_thin else "stripe_account": event.account or None}
+    def _get(self, path: str, parameters: dict[str, Any], event: StripeEvent | None) -> Json:
+        options: dict[str, Any] = {}
+        if event and event.account:
+            options = {"stripe_context" if event.is_thin else "stripe_account": event.account}
         attempt = 0
         while True:
             try:
-                response = self._client.raw_request(
-                    "get", path, **parameters, **{name: value for name, value in options.items() if value}
-                )
+                response = self._client.raw_request("get", path, **parameters, **options)
             except stripe.RateLimitError as error:
                 # The client leaves 429 alone. A short pause, then Pub/Sub's longer one.
                 if attempt == MAX_RETRIES or _header(error, "stripe-should-retry") == "false":

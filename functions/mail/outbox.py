@@ -17,6 +17,7 @@ from functions.mail.address import writable
 from functions.mail.render import message
 from functions.mail.settings import MailSettings
 from functions.mail.table import BY_NAME
+from functions.marketing.links import UnsubscribeLinks
 
 #: A document is of no use after that; Firestore removes it by the TTL policy on `expires_at`.
 KEPT_DAYS = 30
@@ -69,6 +70,8 @@ def _problem(
         return "INFO", f"what it says is more than MAIL_MAX_AGE old ({settings.max_age_seconds} s)"
     if audience == "customer" and address is None:
         return "WARNING", "no email address that can be written to"
+    if BY_NAME[letter.facts.MAIL].offer and not (settings.unsubscribe and letter.origin.customer):
+        return "WARNING", "an offer needs UNSUBSCRIBE_URL and UNSUBSCRIBE_KEYS"
     return None
 
 
@@ -78,12 +81,21 @@ def _path(letter: Letter, audience: Audience, settings: MailSettings) -> str:
     return paths.mail(settings.collection, f"{letter.facts.id}_support" if is_copy else letter.facts.id)
 
 
+def _refusal(letter: Letter, address: str | None, settings: MailSettings) -> str | None:
+    """Where the reader of an offer refuses further ones; None for a mail that is no offer."""
+    customer, links = letter.origin.customer, settings.unsubscribe
+    if not BY_NAME[letter.facts.MAIL].offer or not (customer and address and links):
+        return None
+    return links.url(customer, address)
+
+
 def _document(
     letter: Letter, audience: Audience, address: str | None, settings: MailSettings, now: float
 ) -> dict[str, Any]:
     # Support answers the customer by answering the mail.
     reply_to = settings.reply_to if audience == "customer" else address
     origin = letter.origin
+    refuse = _refusal(letter, address, settings)
     optional = {
         "from": settings.sender,
         "replyTo": reply_to,
@@ -92,8 +104,8 @@ def _document(
     }
     return {
         "to": [address if audience == "customer" else settings.support_email],
-        "headers": dict(_HEADERS),
-        "message": message(letter, audience, settings, customer_is_told=address is not None),
+        "headers": _HEADERS | (UnsubscribeLinks.headers(refuse) if refuse else {}),
+        "message": message(letter, audience, settings, customer_is_told=address is not None, unsubscribe_url=refuse),
         # The extension passes over what it does not know: these are for people and for sweep_mail.
         "mail": letter.facts.MAIL,
         "audience": audience,

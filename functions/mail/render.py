@@ -29,10 +29,18 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _SUBJECT_CHARACTERS = 150
 
 
-def message(letter: Letter, audience: Audience, settings: MailSettings, *, customer_is_told: bool) -> dict[str, str]:
+def message(
+    letter: Letter,
+    audience: Audience,
+    settings: MailSettings,
+    *,
+    customer_is_told: bool,
+    unsubscribe_url: str | None = None,
+) -> dict[str, str]:
     """`{subject, text, html}` of a letter, for one of its readers.
 
-    Support reads the language of the settings, and is told whether the customer could be written to.
+    Support reads the language of the settings, and is told whether the customer could be written to. An offer says at
+    which address one refuses further ones.
     """
     locales = letter.reader.locales if audience == "customer" else ()
     language, locale = choose(locales, settings.locale)
@@ -42,6 +50,7 @@ def message(letter: Letter, audience: Audience, settings: MailSettings, *, custo
         **vars(_harmless(letter.facts)),
         "reader": {"name": person(letter.reader.name), "email": _harmless(letter.reader.email)},
         "customer_is_told": customer_is_told,
+        "unsubscribe_url": unsubscribe_url,
         "origin": origin,
         "dashboard": stripe_dashboard.Links(origin),
         "brand": settings.brand,

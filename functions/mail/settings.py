@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from functions.marketing.links import UnsubscribeLinks
+
 DEFAULT_COLOR = "#1f6f54"
 
 
@@ -45,3 +47,5 @@ class MailSettings:
     #: Names of mails that are off.
     disabled: frozenset[str] = frozenset()
     collection: str = "mail"
+    #: How to refuse offers. None: no offers are written.
+    unsubscribe: UnsubscribeLinks | None = None

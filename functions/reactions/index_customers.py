@@ -8,6 +8,7 @@ from functions.letters import Letter
 from functions.linking import Claim, Source, claims_of, link_fields, met, settle
 from functions.mail import compose
 from functions.mail.facts import Welcome
+from functions.marketing import consent
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import CheckoutSession, Customer, StripeEvent
 
@@ -31,6 +32,7 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
         verdict = Verdict.STALE
     # Even an event that comes too late to say how the customer is now says who claimed it then.
     claim = _metadata_claim(payload, event.created, settings) if payload else None
+    said = consent.said_by_customer(event, payload, settings.marketing_key) if payload else None
 
     if ends or verdict is Verdict.APPLY:
         customer = payload
@@ -38,12 +40,13 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
         customer = Customer.of((yield from fetch("customer", customer_id)))
         if event.is_thin:
             claim = _metadata_claim(customer, event.created, settings, exact=False)
+            said = consent.said_by_customer(event, customer, settings.marketing_key)
     else:
         customer = None
     fields = dict(stored or {})
     if customer is not None or ends:
         fields |= _mirror(None if ends else customer, event) | stamp(event, stored)
-    fields |= link_fields(settle(claims_of(stored), claim))
+    fields |= link_fields(settle(claims_of(stored), claim)) | _marketing(stored, said)
     if fields == stored:
         return Decision("duplicate" if verdict is Verdict.DUPLICATE else "stale")
     letters = _welcome(customer_id, event, fields)
@@ -67,7 +70,8 @@ def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
         customer = Customer.of((yield from fetch("customer", session.customer)))
         fields |= _mirror(customer, event) | stamp(event, stored)
         claims = settle(claims, _metadata_claim(customer, event.created, settings, exact=False))
-    fields |= link_fields(settle(claims, claim))
+        fields |= _marketing(fields, consent.said_by_customer(event, customer, settings.marketing_key))
+    fields |= link_fields(settle(claims, claim)) | _marketing(fields, consent.said_by_session(event, session))
     if fields == stored:
         known = claim in claims or event.identity in fields["as_of_events"]
         return Decision("duplicate") if known else Decision("ignored", reason="nothing new about this customer")
@@ -96,11 +100,17 @@ def _guest_seen(event: StripeEvent, session: CheckoutSession, claim: Claim | Non
         }
     born = session.created or event.created
     fields["created"] = min(fields.get("created") or born, born)
-    fields |= stamp(event, stored)
-    fields |= link_fields(settle(claims_of(stored), claim))
+    fields |= stamp(event, stored) | link_fields(settle(claims_of(stored), claim))
+    fields |= _marketing(stored, consent.said_by_session(event, session))
     if fields == stored:
         return Decision("duplicate" if event.identity in fields["as_of_events"] else "stale")
     return (yield from _store(guest, stored, fields, documents))
+
+
+def _marketing(stored: Json | None, said: consent.Statement | None) -> Json:
+    """The field that says whether they want offers, where anybody has ever said so."""
+    marketing = consent.settle((stored or {}).get("marketing"), said)
+    return {"marketing": marketing} if marketing else {}
 
 
 def _welcome(customer_id: str, event: StripeEvent, fields: Json) -> tuple[Letter, ...]:
@@ -150,6 +160,7 @@ def _mirror(customer: Customer | None, event: StripeEvent) -> Json:
         "name": known and known.name,
         "phone": known and known.phone,
         "locale": known and known.locale,
+        "default_payment_method": known and known.default_payment_method,
         "metadata": paths.as_map(known.metadata) if known else {},
         "created": known and known.created,
         "deleted": known is None,

@@ -9,8 +9,9 @@ from functions.mail.locales import LANGUAGES, choose
 from functions.mail.settings import DEFAULT_COLOR, Brand, MailSettings
 from functions.mail.table import BY_NAME
 from functions.mail.text import link
+from functions.marketing.links import UnsubscribeLinks
 from functions.paths import COLLECTIONS
-from functions.settings.reader import Reader, optional
+from functions.settings.reader import Reader, endpoint, optional, signing_keys
 
 
 def mail_settings(read: Reader) -> MailSettings:
@@ -32,7 +33,15 @@ def mail_settings(read: Reader) -> MailSettings:
         max_age_seconds=read("MAIL_MAX_AGE", _duration, "3d"),
         disabled=read("MAIL_DISABLED", _mails, ""),
         collection=read("MAIL_COLLECTION", _collection, "mail"),
+        unsubscribe=_links(
+            read("UNSUBSCRIBE_URL", optional(endpoint), ""), read("UNSUBSCRIBE_KEYS", optional(signing_keys), "")
+        ),
     )
+
+
+def _links(url: str | None, keys: tuple[str, ...] | None) -> UnsubscribeLinks | None:
+    """Without one of the two there is no way to refuse offers, and so there are none."""
+    return UnsubscribeLinks(url, keys) if url and keys else None
 
 
 def _line(text: str) -> str:

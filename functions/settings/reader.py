@@ -11,6 +11,8 @@ from functions.errors import SettingsError
 
 T = TypeVar("T")
 
+_KEY_CHARACTERS = 32
+
 
 class Reader:
     """Reads one variable after the other and remembers what is wrong with them."""
@@ -30,7 +32,8 @@ class Reader:
 
     def check(self) -> None:
         if self._problems:
-            raise SettingsError("; ".join(self._problems) + ". See the settings table in README.md.")
+            # Once each: a variable may be read for two settings of one function.
+            raise SettingsError("; ".join(dict.fromkeys(self._problems)) + ". See the settings table in README.md.")
 
 
 def present(text: str | None) -> str:
@@ -55,6 +58,29 @@ def secrets(text: str) -> tuple[str, ...]:
     if any(not re.fullmatch(r"whsec_\S+", secret) for secret in secrets):
         raise ValueError("holds something that is not a signing secret (whsec_…)")
     return secrets
+
+
+def signing_keys(text: str) -> tuple[str, ...]:
+    """The newest first; the old one goes on while links with it are about."""
+    found = tuple(part for part in re.split(r"[,\s]+", text) if part)
+    if not found or any(len(each) < _KEY_CHARACTERS for each in found):
+        raise ValueError(
+            f"must be random texts of {_KEY_CHARACTERS} characters or more, separated by commas or line ends"
+        )
+    return found
+
+
+def endpoint(text: str) -> str:
+    """The address of a function: https, or http on this machine."""
+    if not re.fullmatch(r"(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:\d+)?(/[A-Za-z0-9._~/-]*)?", text):
+        raise ValueError("is not the address of a function: https://…")
+    return text.rstrip("/")
+
+
+def whole_number(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text):
+        raise ValueError(f"is {text!r}; it must be a whole number")
+    return int(text)
 
 
 def api_key(text: str) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from functions.mail.settings import MailSettings
+from functions.reminders.settings import ReminderSettings
 from functions.settings.mail import mail_settings
 from functions.settings.reader import Reader, api_key, database, metadata_key, optional, project, switch, url
+from functions.settings.reminders import reminder_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,9 @@ class SubscriberSettings:
     user_id_key: str
     #: Whether a subscription whose renewal has failed still gives access while Stripe tries again.
     past_due_gives_access: bool
+    #: The key under which a Customer's `metadata` may say whether they want offers.
+    marketing_key: str
+    reminders: ReminderSettings
     mail: MailSettings
 
 
@@ -36,6 +41,7 @@ class SweepSettings:
 def subscriber_settings(environ: Mapping[str, str]) -> SubscriberSettings:
     """Read and check a subscriber's settings. Raises SettingsError naming every variable that is wrong."""
     read = Reader(environ)
+    mail = mail_settings(read)
     settings = SubscriberSettings(
         project=read("GOOGLE_CLOUD_PROJECT", project),
         database=read("FIRESTORE_DATABASE", database, "(default)"),
@@ -43,7 +49,9 @@ def subscriber_settings(environ: Mapping[str, str]) -> SubscriberSettings:
         stripe_api_base=read("STRIPE_API_BASE", optional(url), ""),
         user_id_key=read("USER_ID_KEY", metadata_key, "user_id"),
         past_due_gives_access=read("PAST_DUE_GIVES_ACCESS", switch, "true"),
-        mail=mail_settings(read),
+        marketing_key=read("MARKETING_KEY", metadata_key, "marketing"),
+        reminders=reminder_settings(read, mail),
+        mail=mail,
     )
     read.check()
     return settings

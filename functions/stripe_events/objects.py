@@ -30,6 +30,8 @@ class Customer:
     name: str | None
     phone: str | None
     locale: str | None
+    #: What invoices are charged to where the subscription names nothing.
+    default_payment_method: str | None
     metadata: dict[str, str]
     created: int | None
     deleted: bool
@@ -43,6 +45,8 @@ class Customer:
             name=text(json, "name"),
             phone=text(json, "phone"),
             locale=first_text(json, "preferred_locales"),
+            default_payment_method=reference(mapping(json, "invoice_settings"), "default_payment_method")
+            or reference(json, "default_source"),
             metadata=metadata(json),
             created=integer(json, "created"),
             deleted=json.get("deleted") is True,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local.bench import subscriber, webhook
+from local.bench import reminders, subscriber, webhook
 from local.bench.findings import BenchError, Finding, table
 from local.emulators import LONG_RUN, Emulators
 from local.processes import NotStarted
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None, logs: Path = LOCAL / "bench") -
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     started = time.perf_counter()
     console.print(
-        _machine(), f"Measuring, which takes {'some seconds' if asked.quick else 'a minute or two'} …", sep="\n"
+        _machine(), f"Measuring, which takes {'some seconds' if asked.quick else 'a few minutes'} …", sep="\n"
     )
     try:
         with Emulators.start(os.environ, log_directory=logs, java_flags=LONG_RUN) as emulators:
@@ -65,6 +65,12 @@ def _measure(asked: argparse.Namespace, logs: Path) -> Iterator[Finding]:
         subscriber.Effort(batches=2, events=3) if asked.quick else subscriber.Effort(),
         max_cpu_ms=asked.max_event_cpu_ms,
     )
+    yield from reminders.measure(
+        logs,
+        reminders.Effort(few=200, many=2_000, due=20, rounds=1) if asked.quick else reminders.Effort(),
+        max_read_ratio=asked.max_reminder_reads,
+        max_cpu_ratio=asked.max_reminder_cpu,
+    )
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -74,6 +80,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         ("--min-webhook-share", 0.45, "of the bare function's requests/s"),
         ("--max-webhook-extra-ms", 1.0, "beyond the bare function's median on one connection"),
         ("--max-event-cpu-ms", 3.0, "of one event in a subscriber"),
+        ("--max-reminder-reads", 1.2, "times the documents that a hundredth of the subscriptions takes"),
+        ("--max-reminder-cpu", 1.5, "times the CPU that a hundredth of the subscriptions takes"),
     ):
         parser.add_argument(name, type=float, default=bound, metavar="N", help=f"{what}; {bound:g} unless told")
     return parser.parse_args(given)

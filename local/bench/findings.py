@@ -41,13 +41,20 @@ class Finding:
         return list(self.system)
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether there is a bound: some numbers are only shown."""
+        return self.at_least > float("-inf") or self.at_most < float("inf")
+
+    @property
     def holds(self) -> bool:
         """Whether the bound is kept."""
         return self.at_least <= statistics.median(self.counts) <= self.at_most
 
     @property
     def bound(self) -> str:
-        """The bound in words."""
+        """The bound in words; empty where there is none."""
+        if not self.is_bounded:
+            return ""
         words = f"≥ {self.at_least:g}" if self.at_most == float("inf") else f"≤ {self.at_most:g}"
         return f"{words} {_UNITS[self.bounded].format(self.unit)}"
 
@@ -69,7 +76,7 @@ def table(findings: Iterable[Finding]) -> Table:
             finding.bound,
             f"[bold]{_number(finding.counts)}[/]",
             f"{min(finding.counts):.2f}–{max(finding.counts):.2f}",
-            "[green]holds[/]" if finding.holds else "[bold red]MISSED[/]",
+            "[bold red]MISSED[/]" if not finding.holds else "[green]holds[/]" if finding.is_bounded else "shown",
         )
     return drawn
 

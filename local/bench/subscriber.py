@@ -29,8 +29,9 @@ from functions.effects import Create, Delete, Effect, Fetch, Json, Outcome
 from functions.log import JsonLog
 from functions.reactions import index_customers, record_orders
 from functions.settings.subscriber import subscriber_settings
+from functions.store import Found
 from functions.stripe_events import StripeEvent
-from functions.subscriber import Found, React, Subscriber
+from functions.subscriber import React, Subscriber
 from functions.topology import function
 from local.account import Account, Line
 from local.bench.findings import BenchError, Finding

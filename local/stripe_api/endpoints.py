@@ -27,13 +27,13 @@ def retrieve(store: Store, resource: Resource, query: Query, object_id: str) -> 
 def list_objects(store: Store, resource: Resource, query: Query) -> Answer:
     """GET /v1/{path}, newest first."""
     fields = resource.filters or frozenset()
-    parameters = Parameters.of(query, fields | paging.CREATED | paging.CURSORS)
+    parameters = Parameters.of(query, fields | paging.CREATED | paging.CURSORS, resource.choices)
     answer = paging.page(
         store.all(resource.object),
         parameters,
         url=f"/v1/{resource.path}",
         object_type=resource.object,
-        matches=paging.filtered(parameters, fields),
+        matches=paging.filtered(parameters, fields, resource.flags, resource.choices),
     )
     return _expanded(answer, parameters, store)
 
@@ -117,6 +117,8 @@ def _expand(value: Any, steps: list[str], path: str, store: Store) -> Any:
         inner: Any = _sublist_page(store, resource, name, value["id"], Parameters(values={}, expand=[]))
     elif name in value:
         inner = value[name]
+    elif resource and name in resource.on_request:
+        inner = store.on_request(value["id"], name)
     else:
         raise StripeError(400, f"This property cannot be expanded ({path}).")
     return {**value, name: _expand(inner, rest, path, store)}

@@ -1,7 +1,8 @@
 """Stripe's lists: pages by cursor, https://docs.stripe.com/api/pagination, and filters on fields and `created`."""
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from local.stripe_api.errors import StripeError, resource_missing
@@ -49,15 +50,26 @@ def page(
     return {"object": "list", "data": data, "has_more": len(rest) > len(data), "url": url}
 
 
-def filtered(parameters: Parameters, fields: Iterable[str]) -> Predicate:
+def filtered(
+    parameters: Parameters,
+    fields: Collection[str],
+    flags: Collection[str] = (),
+    choices: Mapping[str, str] = MappingProxyType({}),
+) -> Predicate:
     """The objects that a list with these parameters is about. A deleted object is never one of them."""
-    equal = {name: parameters.values[name] for name in fields if name in parameters.values}
+    equal: dict[str, str | bool | None] = {
+        name: parameters.boolean(name) if name in flags else parameters.values[name]
+        for name in fields
+        if name in parameters.values
+    }
+    allowed = {choices[name]: frozenset(values) for name, values in parameters.lists.items()}
     ranges = [(_RANGES[name], value) for name in _RANGES if (value := parameters.integer(name)) is not None]
 
     def matches(item: dict[str, Any]) -> bool:
         return (
             not item.get("deleted")
             and all(_field(item, name) == value for name, value in equal.items())
+            and all(_field(item, name) in values for name, values in allowed.items())
             and all(compare(item["created"], value) for compare, value in ranges)
         )
 

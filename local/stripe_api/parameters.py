@@ -1,14 +1,14 @@
 """Query parameters, as strictly as Stripe reads them: unknown, empty and malformed ones are errors, never ignored."""
 
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from local.stripe_api.errors import StripeError
 
 #: `expand[]=customer` by hand, `expand[0]=customer` from the SDK.
-_EXPAND = re.compile(r"expand\[\d*\]")
+_LIST = re.compile(r"([a-z_]+)\[\d*\]")
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
@@ -19,14 +19,20 @@ class Parameters:
     values: dict[str, str]
     #: Paths such as `data.customer`.
     expand: list[str]
+    #: Those that take several values.
+    lists: Mapping[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[str, str]], known: Collection[str] = ()) -> Self:
-        """Read decoded query parameters, of which only `known` ones and `expand` may occur. Raises StripeError."""
+    def of(cls, pairs: Iterable[tuple[str, str]], known: Collection[str] = (), lists: Collection[str] = ()) -> Self:
+        """Read decoded query parameters, of which only `known` ones, `lists` and `expand` may occur.
+
+        Raises StripeError.
+        """
         values: dict[str, str] = {}
-        expand = []
+        several: dict[str, list[str]] = {"expand": []}
         for name, value in pairs:
-            if name not in known and not _EXPAND.fullmatch(name):
+            is_one_of = _LIST.fullmatch(name)
+            if name not in known and not (is_one_of and is_one_of[1] in {"expand", *lists}):
                 raise StripeError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
             if not value:
                 raise StripeError(
@@ -39,9 +45,16 @@ class Parameters:
                 )
             if name in known:
                 values[name] = value
-            else:
-                expand.append(value)
-        return cls(values=values, expand=expand)
+            elif is_one_of:
+                several.setdefault(is_one_of[1], []).append(value)
+        return cls(values=values, expand=several.pop("expand"), lists=several)
+
+    def boolean(self, name: str) -> bool | None:
+        """True or false, or None when it was not sent."""
+        value = self.values.get(name)
+        if value not in {None, "true", "false"}:
+            raise StripeError(400, f"Invalid boolean: {value}", param=name)
+        return None if value is None else value == "true"
 
     def integer(self, name: str) -> int | None:
         """A whole number, or None when it was not sent."""

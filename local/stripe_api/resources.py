@@ -14,10 +14,16 @@ class Resource:
     #: Query parameters of the list that compare a field of the same name. None: there is no list.
     #: `created` and its ranges come with every list.
     filters: frozenset[str] | None = None
+    #: Those of the filters that are `true` or `false`.
+    flags: frozenset[str] = frozenset()
+    #: Query parameters of the list that take several values, any of which may stand in a field: parameter -> field.
+    choices: Mapping[str, str] = field(default_factory=dict)
     #: Fields besides `metadata` that /search understands. None: there is no search.
     search_fields: frozenset[str] | None = None
     #: Lists that belong to the object, served page by page at /v1/{path}/{id}/{name}: name -> `object` of the items.
     sublists: Mapping[str, str] = field(default_factory=dict)
+    #: Fields that Stripe leaves out unless they are expanded. Expanded, one that was never put in is null.
+    on_request: frozenset[str] = frozenset()
     #: What Stripe calls the id in the `param` of a 404.
     id_param: str = "id"
 
@@ -55,6 +61,16 @@ RESOURCES = (
         filters=frozenset({"invoice", "status", "payment[type]", "payment[payment_intent]"}),
     ),
     Resource(object="payment_method", path="payment_methods", filters=frozenset({"customer", "type"})),
+    Resource(
+        object="price",
+        path="prices",
+        filters=frozenset({"product", "active", "currency", "type"}),
+        flags=frozenset({"active"}),
+        choices={"lookup_keys": "lookup_key"},
+        on_request=frozenset({"tiers", "currency_options"}),
+        id_param="price",
+    ),
+    Resource(object="product", path="products", filters=frozenset({"active"}), flags=frozenset({"active"})),
     Resource(object="event", path="events", filters=frozenset({"type"})),
     Resource(object="payment_intent", path="payment_intents", id_param="intent"),
 )

@@ -18,6 +18,7 @@ class Store:
         self._lock = threading.Lock()
         self._objects: dict[str, dict[str, Any]] = {}
         self._sublists: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._on_request: dict[tuple[str, str], Any] = {}
         #: Where an object stands in lists. Kept when it is replaced or deleted: cursors must not lose their place.
         self._ranks: dict[str, tuple[int, int]] = {}
         self._counter = itertools.count()
@@ -26,22 +27,24 @@ class Store:
         """Store copies of Stripe objects, all or none, and say how many.
 
         A sub-list (`line_items`) may come inside, whole, as a list or a Stripe list object. An object that comes
-        without keeps the one it has: events carry sessions without their line items. Raises Unacceptable for anything
-        that is not a Stripe object.
+        without keeps the one it has: events carry sessions without their line items. So does a field that Stripe
+        shows on request only (`tiers`). Raises Unacceptable for anything that is not a Stripe object.
         """
         ready = [_checked(number, item) for number, item in enumerate(objects)]
         with self._lock:
-            for item, sublists in ready:
+            for item, sublists, on_request in ready:
                 key = item["id"]
                 created, turn = self._ranks.get(key) or (0, next(self._counter))
                 self._ranks[key] = (item.get("created") or created, turn)
                 self._objects[key] = item
                 for name, items in sublists.items():
                     self._sublists[key, name] = items
+                for name, value in on_request.items():
+                    self._on_request[key, name] = value
         return len(ready)
 
     def get(self, object_id: str) -> dict[str, Any] | None:
-        """One object, without its sub-lists."""
+        """One object, without its sub-lists and what is shown on request only."""
         with self._lock:
             return self._objects.get(object_id)
 
@@ -56,16 +59,22 @@ class Store:
         with self._lock:
             return self._sublists.get((object_id, name), [])
 
+    def on_request(self, object_id: str, name: str) -> Any:
+        """A field that is shown on request only. None where it was never put in."""
+        with self._lock:
+            return self._on_request.get((object_id, name))
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._objects.clear()
             self._sublists.clear()
+            self._on_request.clear()
             self._ranks.clear()
 
 
-def _checked(number: int, given: object) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """A copy of one object, and apart from it its sub-lists."""
+def _checked(number: int, given: object) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """A copy of one object, and apart from it its sub-lists and what is shown on request only."""
     if not isinstance(given, Mapping):
         raise Unacceptable(f"item {number} is not a JSON object")
     # Through JSON, because that is what an object is here, and so that nobody else holds a part of the copy.
@@ -79,7 +88,9 @@ def _checked(number: int, given: object) -> tuple[dict[str, Any], dict[str, list
     if (created is not None or is_listed) and not _is_integer(created):
         raise Unacceptable(f"{item['id']} has no created in epoch seconds, by which lists are sorted")
     names = resource.sublists if resource else ()
-    return item, {name: _sublist(item["id"], name, item.pop(name)) for name in names if name in item}
+    sublists = {name: _sublist(item["id"], name, item.pop(name)) for name in names if name in item}
+    on_request = {name: item.pop(name) for name in (resource.on_request if resource else ()) if name in item}
+    return item, sublists, on_request
 
 
 def _sublist(owner: str, name: str, given: object) -> list[dict[str, Any]]:

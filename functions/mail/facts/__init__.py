@@ -23,6 +23,7 @@ from functions.mail.facts.orders import (
     Store,
     Welcome,
 )
+from functions.mail.facts.reminders import CardExpiring, Renewal, UnpaidFollowup, UpgradeOffer, YearlyOffer
 from functions.mail.facts.trouble import (
     MailFailed,
     Parked,
@@ -30,6 +31,7 @@ from functions.mail.facts.trouble import (
 
 __all__ = [
     "Canceled",
+    "CardExpiring",
     "CartRecovery",
     "Instructions",
     "Invoice",
@@ -44,7 +46,11 @@ __all__ = [
     "Parked",
     "Plan",
     "Refund",
+    "Renewal",
     "Store",
     "TrialEnding",
+    "UnpaidFollowup",
+    "UpgradeOffer",
     "Welcome",
+    "YearlyOffer",
 ]

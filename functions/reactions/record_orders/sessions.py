@@ -11,7 +11,9 @@ from functions.errors import Permanent
 from functions.letters import Facts, Letter
 from functions.mail import compose
 from functions.mail.facts import CartRecovery, OrderFailed, OrderPaid, OrderPending
+from functions.marketing import consent
 from functions.reactions.record_orders.status import Status, forward, given_back, without_refunds
+from functions.reminders.offers import may_offer
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import CheckoutSession, LineItem, NextAction, StripeEvent
 from functions.stripe_events.fields import list_of, mapping
@@ -79,6 +81,8 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     if payment_path and (payment or {}).get("order") != order_path:
         effects += (Merge(payment_path, {"order": order_path}),)
     facts = _facts(status, session, order, unpaid) if status != before else None
+    if isinstance(facts, CartRecovery):
+        return (yield from _offer(event, session, order, facts, effects=effects, settings=settings))
     letters = yield from _letters(event, session, order, facts)
     return Decision("applied", effects, letters=letters)
 
@@ -133,6 +137,30 @@ def _letters(
             since=event.created,
         ),
     )
+
+
+def _offer(
+    event: StripeEvent,
+    session: CheckoutSession,
+    order: Json,
+    facts: CartRecovery,
+    *,
+    effects: tuple[Effect, ...],
+    settings: SubscriberSettings,
+) -> Reaction:
+    """A cart that was left is offered again, unless its owner has refused offers since, or had one lately."""
+    path = paths.customer(order["customer"])
+    customer = (yield from read(path))[path] or {}
+    # The box on the page says yes to this one, whatever was said before it was ticked.
+    agreed = {**customer, "marketing": consent.settle(customer.get("marketing"), _ticked(session, event))}
+    if refused := may_offer(agreed, settings.reminders, event.created):
+        return Decision("applied", effects, f"no offer of the cart: {refused}")
+    letters = yield from _letters(event, session, order, facts)
+    return Decision("applied", (*effects, Merge(path, {"offered_at": event.created})), letters=letters)
+
+
+def _ticked(session: CheckoutSession, event: StripeEvent) -> consent.Statement | None:
+    return consent.said_at_checkout(session, session.created or event.created)
 
 
 def _facts(status: Status, session: CheckoutSession, order: Json, unpaid: _Unpaid | None) -> Facts | None:

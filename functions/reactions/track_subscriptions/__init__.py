@@ -11,5 +11,5 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     if event.type.startswith("customer.subscription."):
         return subscriptions.react(event, settings)
     if event.type.startswith("invoice."):
-        return invoices.react(event)
-    return payment_methods.react(event)
+        return invoices.react(event, settings)
+    return payment_methods.react(event, settings)

@@ -12,6 +12,7 @@ from functions.letters import Facts
 from functions.mail import compose
 from functions.mail.facts import Canceled, TrialEnding
 from functions.reactions.track_subscriptions.telling import Telling, tell
+from functions.reminders import rules
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, Subscription, SubscriptionItem
 
@@ -33,7 +34,7 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
         return Decision("duplicate")
     # The end is the end, wherever it stands in time: it comes through late, and nothing undoes it.
     if stored and ((has_ended and subscription.status not in TERMINAL) or (verdict is Verdict.STALE and not ends)):
-        return (yield from _overtaken(event, subscription, path, stored))
+        return (yield from _overtaken(event, subscription, path, stored, settings))
     if verdict is Verdict.FETCH and not ends:
         subscription = Subscription.of((yield from fetch("subscription", subscription.id)))
     if subscription.has_more_items:
@@ -43,15 +44,20 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     fields = _fields(subscription, event)
     telling = yield from _tell(event, subscription, fields, stored)
     kept = fields | stamp(event, stored) | {"mails": telling.mails}
+    kept |= rules.fields(rules.schedule_subscription(kept, settings.reminders))
     return Decision("applied", (Put(path, kept), *effects), letters=telling.letters)
 
 
-def _overtaken(event: StripeEvent, subscription: Subscription, path: str, stored: Json) -> Reaction:
+def _overtaken(
+    event: StripeEvent, subscription: Subscription, path: str, stored: Json, settings: SubscriberSettings
+) -> Reaction:
     """An event that something newer has overtaken changes nothing. What it tells may still be true, though."""
     telling = yield from _tell(event, subscription, stored, stored)
     if not telling.letters:
         return Decision("stale")
-    effects = (Merge(path, {"mails": telling.mails}),)
+    mails = {"mails": telling.mails}
+    schedule = rules.schedule_subscription(stored | mails, settings.reminders)
+    effects = (Merge(path, mails | rules.fields(schedule)),)
     return Decision("applied", effects, "stale, and what it tells is still true", telling.letters)
 
 

@@ -1,6 +1,6 @@
-"""Every mail as a small coffee shop in Tokyo would send it, in every variant: what people look at, and tests render."""
+"""The mails that an event causes, or the system itself, in every variant."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from functions.letters import Facts, Letter, Origin, Reader
 from functions.mail.facts import (
@@ -23,28 +23,7 @@ from functions.mail.facts import (
     TrialEnding,
     Welcome,
 )
-from functions.mail.settings import Brand, MailSettings
-
-SETTINGS = MailSettings(
-    brand=Brand(
-        name="喫茶 山猫",
-        url="https://yamaneko.example",
-        color="#6b3f23",
-        footer=("株式会社山猫", "〒111-0036 東京都台東区松が谷9-9-9", "営業時間 11:00〜19:00（月曜定休）"),
-        upgrade_url="https://yamaneko.example/plans",
-    ),
-    support_email="support@example.com",
-)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One letter. `name` is the mail's, and what is special about it: `order_pending-konbini`."""
-
-    name: str
-    letter: Letter
-    note: str
-
+from local.mail_samples.sample import Sample
 
 # 21 November 2026, 14:05 in Tokyo.
 _NOW = 1_795_237_500
@@ -92,8 +71,8 @@ _HOSTILE = (
 )
 
 
-def samples() -> tuple[Sample, ...]:
-    """At least one for each row of the table."""
+def event_samples() -> tuple[Sample, ...]:
+    """At least one of each; the first of a kind is the usual case."""
     return (*_orders(), *_carts(), *_invoices(), *_subscriptions(), *_others())
 
 

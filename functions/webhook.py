@@ -4,7 +4,6 @@
 reason, everything that may yet succeed is a 503, upon which Stripe delivers again for three days.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Protocol
@@ -13,6 +12,7 @@ import stripe
 
 from functions.clock import Clock
 from functions.errors import Malformed, Retry
+from functions.incoming import Headers, Unreadable, read_body, trace
 from functions.log import Log, Severity
 from functions.settings.webhook import WebhookSettings
 from functions.stripe_events import StripeEvent, parse
@@ -25,8 +25,6 @@ TOLERANCE_SECONDS = 300
 #: Stripe gives up on an answer after 10 s or more; ours comes before that.
 PUBLISH_DEADLINE_SECONDS = 8.0
 RETRY_AFTER_SECONDS = 30
-#: Nothing else a sender writes into these headers reaches the log.
-_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class Publisher(Protocol):
@@ -34,13 +32,6 @@ class Publisher(Protocol):
 
     def publish(self, data: bytes, attributes: Mapping[str, str], deadline_seconds: float) -> None:
         """Publish one message and return when it is acknowledged. Raises Retry if that fails within the deadline."""
-
-
-class Headers(Protocol):
-    """The headers of a request, by name in any case."""
-
-    def get(self, name: str, default: str, /) -> str:
-        """The value of a header, or the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +72,7 @@ def receive(request: Request, *, settings: WebhookSettings, publisher: Publisher
         log(
             severity,
             f"{event.type if event else 'webhook'} {outcome}",
-            **{"logging.googleapis.com/trace": _trace(request.headers, settings.project)},
+            **{"logging.googleapis.com/trace": trace(request.headers, settings.project)},
             event_id=event.id if event else None,
             type=event.type if event else None,
             function="stripe_webhook",
@@ -132,25 +123,11 @@ def attributes(event: StripeEvent) -> dict[str, str]:
 def _read_body(request: Request) -> bytes:
     if request.method != "POST":
         raise Refusal(405, "only POST", {"Allow": "POST", "Connection": "close"}, read=False)
-    too_large = Refusal(413, f"more than {MAX_BODY_BYTES} bytes", {"Connection": "close"}, read=False)
-    length = request.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
-        raise too_large
-    # The header may lie or be missing (chunked): never hold more than one byte over the limit.
-    body = bytearray()
-    while chunk := _read(request.stream, MAX_BODY_BYTES + 1 - len(body)):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large
-    return bytes(body)
-
-
-def _read(stream: IO[bytes], size: int) -> bytes:
     try:
-        return stream.read(size)
-    except Exception:
-        # Every server has classes of its own for a body that breaks off or is not framed as HTTP wants it.
-        raise Refusal(400, "the body cannot be read to its end", read=False) from None
+        return read_body(request.headers, request.stream, MAX_BODY_BYTES)
+    except Unreadable as problem:
+        headers = {"Connection": "close"} if problem.status == 413 else {}
+        raise Refusal(problem.status, str(problem), headers, read=False) from None
 
 
 def _verify(body: bytes, header: str, secrets: tuple[str, ...], now: float) -> None:
@@ -182,12 +159,3 @@ def _signed(text: str, header: str, secret: str) -> bool:
     except stripe.SignatureVerificationError:
         return False
     return True
-
-
-def _trace(headers: Headers, project: str) -> str | None:
-    """The trace of Google's front end, or of the W3C header, in the form Cloud Logging joins lines by."""
-    trace = headers.get("X-Cloud-Trace-Context", "").partition("/")[0]
-    if not trace:
-        _, _, rest = headers.get("traceparent", "").partition("-")
-        trace = rest.partition("-")[0]
-    return f"projects/{project}/traces/{trace}" if _TRACE_ID.fullmatch(trace) else None

@@ -21,6 +21,7 @@ ROWS = topology.FUNCTIONS
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
+    "incoming": set(),
     "log": set(),
     "topology": set(),
     "paths": set(),
@@ -34,14 +35,14 @@ ALLOWED: dict[str, set[str]] = {
     "marketing": {"paths", "stripe_events"},
     "mail": {"clock", "effects", "errors", "letters", "log", "marketing", "paths", "stripe_events"},
     "reminders": {"clock", "effects", "errors", "letters", "log", "mail", "marketing", "paths", "store"},
-    "pages": {"clock", "effects", "errors", "log", "mail", "marketing", "paths", "store"},
+    "pages": {"clock", "effects", "errors", "incoming", "log", "mail", "marketing", "paths", "store"},
     "settings": {"errors", "mail", "marketing", "pages", "paths", "reminders"},
     "parking": {"effects", "letters", "mail", "paths", "stripe_events"},
     "reactions": {
         *("as_of", "customer_index", "effects", "errors", "letters", "linking", "mail", "marketing", "paths"),
         *("reminders", "settings", "stripe_events"),
     },
-    "webhook": {"clock", "errors", "log", "settings", "stripe_events", "topology"},
+    "webhook": {"clock", "errors", "incoming", "log", "settings", "stripe_events", "topology"},
     "subscriber": {
         *("clock", "effects", "errors", "log", "mail", "parking", "settings", "store", "stripe_events", "topology"),
     },

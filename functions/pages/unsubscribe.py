@@ -13,11 +13,12 @@ from functions import paths
 from functions.clock import Clock
 from functions.effects import Merge
 from functions.errors import Conflict, Permanent, Retry
+from functions.incoming import Unreadable, read_body, trace
 from functions.log import Log, Severity
 from functions.mail.locales import choose
 from functions.marketing.consent import refuse
 from functions.marketing.links import PARAMETER, BadLink, UnsubscribeLinks
-from functions.pages.http import Request, Response, Unreadable, languages, read_body, trace
+from functions.pages.http import Request, Response, languages
 from functions.pages.render import headers, page
 from functions.pages.settings import UnsubscribeSettings
 from functions.store import Store
@@ -84,7 +85,7 @@ def _answer(request: Request, settings: UnsubscribeSettings, store: Store, clock
     if request.method != "POST":
         return _Answer(status=200, state="ask", severity="INFO", outcome="asked")
     try:
-        one_click = _ONE_CLICK in read_body(request, MAX_BODY_BYTES)
+        one_click = _ONE_CLICK in read_body(request.headers, request.stream, MAX_BODY_BYTES)
     except Unreadable as problem:
         return _refused(problem.status, str(problem))
     try:

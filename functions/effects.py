@@ -100,6 +100,8 @@ class Decision:
     effects: tuple[Effect, ...] = ()
     reason: str = ""
     letters: tuple[Letter, ...] = ()
+    #: Committed too where a document came of the letters, and not otherwise.
+    with_mail: tuple[Effect, ...] = ()
 
 
 Reaction = Generator[Read | Fetch, Any, Decision]

@@ -12,7 +12,7 @@ _ESCAPED = {"/": "%2F", "%": "%25"}
 
 #: The collections at the root that are ours, beside the one for mail, whose name is a setting.
 COLLECTIONS = frozenset(
-    {"customers", "customer_index", "users", "payments", "parked_events", "prices", "deliveries", "sweeps"}
+    {"customers", "customer_index", "users", "payments", "parked_events", "prices", "addresses", "deliveries", "sweeps"}
 )
 
 
@@ -113,6 +113,18 @@ def payment(payment_intent: str) -> str:
 def prices(product: str) -> str:
     """`prices/{prod_…}`: the prices of a product, as Stripe had them within the last day."""
     return f"prices/{document_id(product)}"
+
+
+def address(email: str | None) -> tuple[str, ...]:
+    """`addresses/{hash}`: what holds for an address, whoever's customer it is. Empty where there is no address."""
+    normalised = normalise_email(email)
+    return (f"addresses/{address_hash(normalised)}",) if normalised else ()
+
+
+def address_hash(email: str) -> str:
+    """A name for an address that does not show it, the same for ever."""
+    text = f"address\0{normalise_email(email) or ''}"
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def parked_event(event_id: str, function: str) -> str:

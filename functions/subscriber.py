@@ -145,7 +145,7 @@ class Subscriber:
             if not decision.effects:
                 return decision, ()
             mail = post(decision.letters, self.settings.mail, self.clock.now())
-            effects = (*decision.effects, *mail.documents)
+            effects = (*decision.effects, *mail.documents, *(decision.with_mail if mail.documents else ()))
             if conflict:
                 effects = self._without_what_exists(effects, found, cost)
             try:

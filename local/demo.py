@@ -34,6 +34,7 @@ def main() -> int:
         environ = {key: value for key, value in os.environ.items() if key not in own}
         # The story lies months back, when its mails were not late.
         environ |= {"BRAND_NAME": "喫茶 山猫", "SUPPORT_EMAIL": "support@example.com", "MAIL_MAX_AGE": "3650d"}
+        environ |= {"MAIL_FOOTER": "株式会社山猫 | 東京都台東区松が谷9-9-9"}
         project = f"demo-{secrets.token_hex(4)}"
         with running(environ, log_directory=LOCAL / "logs" / "demo", project=project) as system:
             console.print(f"Up after {time.perf_counter() - started:.1f} s.\n")

@@ -110,8 +110,7 @@ def _index(documents: dict[str, Json]) -> Table:
 def _customers(documents: dict[str, Json]) -> Table:
     table = _table("customers", "id", "name", "email", "user", "linked by")
     for path, customer in sorted(documents.items()):
-        # Of whoever only left a cart nothing is kept but that an offer was made.
-        if path.startswith("customers/") and path.count("/") == 1 and "user_id" in customer:
+        if path.startswith("customers/") and path.count("/") == 1:
             user = customer["user_id"] or "not linked"
             table.add_row(
                 path.removeprefix("customers/"), customer["name"], customer["email"], user, customer["linked_by"] or "–"

@@ -26,7 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The real backoff begins at 10 s, which nobody waits for at a desk.
 _MIN_BACKOFF_SECONDS = 1
 #: What has no default in the cloud, where nobody can guess it.
-_SHOP = {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": "support@example.com"}
+_SHOP = {
+    "BRAND_NAME": "Demo Shop",
+    "SUPPORT_EMAIL": "support@example.com",
+    "MAIL_FOOTER": "Demo Shop | 1-1 Example, Tokyo",
+}
 #: What another program has to know, where it is set, to find its way in what the system writes.
 _TOLD = ("FIRESTORE_DATABASE", "USER_ID_KEY", "MAIL_COLLECTION")
 

@@ -73,7 +73,7 @@ class World:
                 go_on = partial(reaction.throw, unknown) if found is None else partial(reaction.send, found)
         now = event(data).created + self.delay_seconds
         self.letters += [(letter, now) for letter in decision.letters]
-        for effect in decision.effects:
+        for effect in (*decision.effects, *(decision.with_mail if decision.letters else ())):
             self.writes.append(effect.path)
             match effect:
                 case Create():

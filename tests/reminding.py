@@ -126,7 +126,7 @@ def card(**more: Any) -> Json:
 def customer(**more: Any) -> Json:
     """`customers/{c}`: somebody who wants to hear of offers and pays with pm_1."""
     said = {"status": "opt_in", "at": 0, "by": "checkout"}
-    return {"email": "hana@example.com", "marketing": said, "default_payment_method": "pm_1"} | more
+    return {"email": "hana@example.com", "marketing": said, "default_payment_method": "pm_1", "as_of": 1} | more
 
 
 def verdict(

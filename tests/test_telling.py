@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from functions import paths
 from functions.letters import Letter
 from functions.mail.facts import (
     Canceled,
@@ -223,6 +224,42 @@ def test_a_left_cart_that_cannot_be_recovered_is_not_mentioned(account: BillingA
     session = account.open_session([MUG], consent={"promotions": "opt_in"})
     account.expire(session)
     assert deliver_all(world) == []
+
+
+def left_cart(account: BillingAccount) -> str:
+    session = account.open_session([MUG], consent={"promotions": "opt_in"}, after_expiration=RECOVERY)
+    account.objects[session]["customer_details"] = {"email": "hana@example.com", "name": None, "phone": None}
+    account.wait(DAY)
+    account.expire(session)
+    return session
+
+
+def test_a_left_cart_is_not_offered_again_to_an_address_that_has_refused_since(
+    account: BillingAccount, world: World
+) -> None:
+    left_cart(account)
+    [address] = paths.address("Hana@Example.com")
+    world.documents[address] = {"refused_at": account.now - 60}
+    assert deliver_all(world) == []
+
+
+def test_one_offer_of_a_cart_is_enough_for_a_while(account: BillingAccount, world: World) -> None:
+    for _ in range(2):
+        left_cart(account)
+    assert len(deliver_all(world)) == 1
+    account.wait(31 * DAY)
+    left_cart(account)
+    assert len(deliver(world, account.events[-1])) == 1
+
+
+def test_a_price_for_several_is_not_told_as_the_price_of_one(
+    account: BillingAccount, world: World, customer: str
+) -> None:
+    subscription = on_trial(account, customer)
+    announced = last(account, "customer.subscription.trial_will_end")
+    announced["data"]["object"]["items"]["data"][0]["price"]["transform_quantity"] = {"divide_by": 10, "round": "up"}
+    [facts] = [letter.facts for letter in deliver(world, announced) if isinstance(letter.facts, TrialEnding)]
+    assert (facts.subscription, facts.plan.amount) == (subscription, None)
 
 
 # Refunds

@@ -24,6 +24,7 @@ import pytest
 from google.cloud.firestore import Client
 from werkzeug.datastructures import Headers
 
+from functions import paths
 from functions.adapters.firestore import FirestoreStore
 from functions.effects import Effect, Merge
 from functions.errors import Conflict, Permanent, Retry
@@ -109,12 +110,16 @@ class Documents:
     def commit(self, effects: Iterable[Effect], found: Mapping[str, Found]) -> None:
         if self.meanwhile:
             self.meanwhile(self)
-        [effect] = effects
-        assert isinstance(effect, Merge), "one merge, and nothing else"
-        assert list(effect.fields) == ["marketing"], "the other fields have other owners"
-        if self.versions.get(effect.path) != found[effect.path].version:
-            raise Conflict("FailedPrecondition")
-        self.write(effect.path, **effect.fields)
+        customer, address = effects
+        assert isinstance(customer, Merge)
+        assert isinstance(address, Merge)
+        assert list(customer.fields) == ["marketing"], "the other fields have other owners"
+        assert list(address.fields) == ["refused_at"]
+        for effect in (customer, address):
+            if self.versions.get(effect.path) != found[effect.path].version:
+                raise Conflict("FailedPrecondition")
+        self.write(customer.path, **customer.fields)
+        self.write(address.path, **address.fields)
         self.writes += 1
 
 
@@ -238,7 +243,9 @@ def test_it_is_recorded_whoever_the_customer_is_and_nothing_else_is_touched(cust
     if stored:
         store.write(f"customers/{customer}", **stored)
     assert Page(store)("POST", token(customer)).status == 200
-    assert store.fields == {f"customers/{customer}": {**(stored or {}), "marketing": refused_at(NOW)}}
+    address = f"addresses/{paths.address_hash(ADDRESS)}"
+    said = {**(stored or {}), "marketing": refused_at(NOW)}
+    assert store.fields == {f"customers/{customer}": said, address: {"refused_at": NOW}}
 
 
 def test_whoever_changes_the_customer_at_the_same_time_loses_nothing() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
+from functions import paths
 from functions.marketing.links import PARAMETER, BadLink, UnsubscribeLinks
 
 OLD, NEW, OTHER = (secrets.token_urlsafe(32) for _ in range(3))
@@ -45,7 +46,7 @@ def refuses(token: str, links: UnsubscribeLinks = LINKS) -> bool:
 def test_a_link_leads_to_its_customer(customer: str) -> None:
     found, address_hash = LINKS.read(token_of(LINKS, customer))
     assert found == customer
-    assert LINKS.is_of(address_hash, ADDRESS)
+    assert address_hash == paths.address_hash(ADDRESS)
 
 
 @given(
@@ -57,7 +58,7 @@ def test_whatever_ids_and_addresses_are_a_link_leads_back(customer: str, address
     assert set(token) <= set(f"{string.ascii_letters}{string.digits}-_.")
     found, address_hash = LINKS.read(token)
     assert found == customer
-    assert LINKS.is_of(address_hash, address)
+    assert address_hash == paths.address_hash(address)
 
 
 def test_the_same_two_have_the_same_link() -> None:
@@ -66,15 +67,13 @@ def test_the_same_two_have_the_same_link() -> None:
     assert LINKS.url(CUSTOMER, "other@example.com") != LINKS.url(CUSTOMER, ADDRESS)
 
 
-def test_the_address_is_not_in_the_link_and_not_to_be_tried_out() -> None:
+def test_the_address_is_not_in_the_link() -> None:
     payload = base64.urlsafe_b64decode(TOKEN.partition(".")[0] + "==").decode()
     assert "hana" not in payload
     assert "example" not in payload
     _, address_hash = LINKS.read(TOKEN)
     assert json.loads(payload) == [CUSTOMER, address_hash]
-    assert address_hash not in hashlib.sha256(ADDRESS.encode()).hexdigest()
-    assert not UnsubscribeLinks(BASE, (OTHER,)).is_of(address_hash, ADDRESS)
-    assert not LINKS.is_of(address_hash, "hana.saito@example.com")
+    assert address_hash != paths.address_hash("hana.saito@example.com")
 
 
 def test_neither_a_link_nor_its_keys_show_in_a_traceback() -> None:
@@ -106,11 +105,11 @@ def test_the_first_key_signs_and_every_listed_key_is_believed() -> None:
 
 
 @pytest.mark.parametrize("keys", [(NEW, OLD), (NEW, OTHER, OLD), (OTHER, OLD, NEW)])
-def test_an_address_is_recognised_whichever_key_hashed_it(keys: tuple[str, ...]) -> None:
+def test_an_address_is_recognised_whichever_key_signed_it(keys: tuple[str, ...]) -> None:
     links = UnsubscribeLinks(BASE, keys)
     customer, address_hash = links.read(TOKEN)
     assert customer == CUSTOMER
-    assert links.is_of(address_hash, ADDRESS)
+    assert address_hash == paths.address_hash(ADDRESS)
 
 
 def test_a_key_that_is_no_longer_listed_is_not_believed() -> None:

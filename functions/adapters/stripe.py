@@ -68,8 +68,15 @@ class StripeApi:
         if request.kind == "prices":
             return self._list(path, {"product": request.id, "expand": _WHOLE_PRICES}, event)
         if request.kind == "unpaid_session":
-            return self._get(path, {"expand": ["payment_intent", "line_items"]}, event)
+            return self._unpaid_session(path, event)
         return self._get(path, {}, event)
+
+    def _unpaid_session(self, path: str, event: StripeEvent | None) -> Json:
+        """With its payment intent, where the key may read one: an order does not wait for what its mail would say."""
+        try:
+            return self._get(path, {"expand": ["payment_intent", "line_items"]}, event)
+        except _Denied:
+            return self._get(path, {"expand": ["line_items"]}, event)
 
     def _list(self, path: str, filters: dict[str, Any], event: StripeEvent | None) -> Json:
         """Every page of a list, in one."""
@@ -95,8 +102,11 @@ class StripeApi:
                     raise Retry("Stripe limits our rate") from error
                 self._clock.sleep(2**attempt * random.uniform(0.25, 0.5))  # noqa: S311 spreads load, keeps no secret
                 attempt += 1
-            except (stripe.APIConnectionError, stripe.AuthenticationError, stripe.PermissionError) as error:
-                # A wrong or too narrow key is mended by an operator, and the event then succeeds.
+            except stripe.PermissionError as error:
+                # A too narrow key is mended by an operator, and the event then succeeds.
+                raise _Denied(f"Stripe: {type(error).__name__} for GET {path}") from error
+            except (stripe.APIConnectionError, stripe.AuthenticationError) as error:
+                # So is a wrong one.
                 raise Retry(f"Stripe: {type(error).__name__} for GET {path}") from error
             except stripe.InvalidRequestError as error:
                 raise Permanent(
@@ -108,6 +118,10 @@ class StripeApi:
             else:
                 answer: Json = json.loads(response.body)
                 return answer
+
+
+class _Denied(Retry):
+    """The key may not read that."""
 
 
 def _header(error: stripe.StripeError, name: str) -> str | None:

@@ -66,12 +66,14 @@ def _problem(
 ) -> tuple[Severity, str] | None:
     if letter.facts.MAIL in settings.disabled:
         return "INFO", "MAIL_DISABLED names it"
-    if now - letter.since > settings.max_age_seconds:
+    if int(now) - letter.since > settings.max_age_seconds:
         return "INFO", f"what it says is more than MAIL_MAX_AGE old ({settings.max_age_seconds} s)"
     if audience == "customer" and address is None:
         return "WARNING", "no email address that can be written to"
     if BY_NAME[letter.facts.MAIL].offer and not (settings.unsubscribe and letter.origin.customer):
         return "WARNING", "an offer needs UNSUBSCRIBE_URL and UNSUBSCRIBE_KEYS"
+    if BY_NAME[letter.facts.MAIL].offer and not settings.brand.footer:
+        return "WARNING", "an offer needs MAIL_FOOTER: who you are and where"
     return None
 
 
@@ -86,7 +88,8 @@ def _refusal(letter: Letter, address: str | None, settings: MailSettings) -> str
     customer, links = letter.origin.customer, settings.unsubscribe
     if not BY_NAME[letter.facts.MAIL].offer or not (customer and address and links):
         return None
-    return links.url(customer, address)
+    # As it was typed: under that its owner's refusal is looked for.
+    return links.url(customer, letter.reader.email or address)
 
 
 def _document(

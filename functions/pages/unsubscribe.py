@@ -79,7 +79,7 @@ def _answer(request: Request, settings: UnsubscribeSettings, store: Store, clock
     if request.method not in {"GET", "HEAD", "POST"}:
         return _refused(405, "only GET, HEAD and POST", {"Allow": "GET, HEAD, POST"})
     try:
-        customer, _ = UnsubscribeLinks("", settings.keys).read(request.query.get(PARAMETER, ""))
+        customer, address = UnsubscribeLinks("", settings.keys).read(request.query.get(PARAMETER, ""))
     except BadLink:
         return _refused(400, "no link of ours")
     if request.method != "POST":
@@ -89,7 +89,7 @@ def _answer(request: Request, settings: UnsubscribeSettings, store: Store, clock
     except Unreadable as problem:
         return _refused(problem.status, str(problem))
     try:
-        outcome = _record(customer, store, clock)
+        outcome = _record(customer, address, store, clock)
     except (Retry, Permanent) as problem:
         return _Answer(
             status=503,
@@ -115,21 +115,23 @@ def _refused(status: int, reason: str, more_headers: dict[str, str] | None = Non
     )
 
 
-def _record(customer: str, store: Store, clock: Clock) -> Literal["recorded", "repeated"]:
-    """Commit the refusal. Raises Retry or Permanent.
+def _record(customer: str, address: str, store: Store, clock: Clock) -> Literal["recorded", "repeated"]:
+    """Commit the refusal, of this customer and of the address that the offer went to. Raises Retry or Permanent.
 
     Also of a customer who is deleted, or whom no event has told of yet: the link is ours, so they were written to, and
     whatever is heard of them later finds the refusal there.
     """
-    path, now = paths.customer(customer), clock.now()
+    path, address_path, now = paths.customer(customer), f"addresses/{address}", clock.now()
     conflict = ""
     for round_number in range(ROUNDS):
-        found = store.read([path])
+        found = store.read([path, address_path])
         stored = (found[path].fields or {}).get("marketing")
         marketing = refuse(stored, now)
-        if marketing != stored:
+        refused_at = (found[address_path].fields or {}).get("refused_at")
+        if marketing != stored or refused_at is None:
+            effects = (Merge(path, {"marketing": marketing}), Merge(address_path, {"refused_at": int(now)}))
             try:
-                store.commit([Merge(path, {"marketing": marketing})], found)
+                store.commit(effects, found)
             except Conflict as problem:
                 conflict = str(problem)
                 # Spread, so that writers that collided once do not collide again.

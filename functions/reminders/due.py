@@ -20,6 +20,10 @@ from functions.reminders.subscriptions import Fields
 OFFERS: frozenset[Kind] = frozenset({"upgrade_offer", "yearly_offer"})
 
 
+#: What is of no use late, and is as old as the day on which it was due. Notices are true until their cause is gone.
+_OF_THEIR_DAY: frozenset[Kind] = OFFERS | {"unpaid_followup"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
     """Say this. `since` is the letter's; `mails` are the ids that the document has told or given up."""
@@ -64,7 +68,9 @@ def look(kind: Kind, document: Fields, customer: Fields | None, settings: Remind
     found = yield from facts_of(kind, occasion, document, customer or {}, settings=settings, now=now)
     if isinstance(found, str):
         return Drop(reason=found, mails=mails)
-    return Tell(facts=found, is_offer=is_offer, since=occasion.due_at if is_offer else int(now), mails=mails)
+    return Tell(
+        facts=found, is_offer=is_offer, since=occasion.due_at if kind in _OF_THEIR_DAY else int(now), mails=mails
+    )
 
 
 def _gone(customer: Fields | None) -> str | None:

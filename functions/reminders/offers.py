@@ -17,6 +17,8 @@ def may_offer(customer: Mapping[str, Any] | None, settings: ReminderSettings, no
     stored = customer or {}
     if stored.get("deleted"):
         return "the customer is deleted"
+    if not stored.get("marketing") and stored.get("as_of") is None and settings.offers == "opt_out":
+        return "nobody knows yet whether the customer wants offers"
     if not may_be_offered(stored.get("marketing"), settings.offers):
         is_refused = (stored.get("marketing") or {}).get("status") == "opt_out"
         return "the customer wants no offers" if is_refused else "the customer has not asked for offers"

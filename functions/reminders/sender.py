@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from functions import paths
 from functions.clock import Clock
 from functions.effects import Create, Effect, Json
-from functions.errors import Conflict, Permanent, Retry, Unexpected
+from functions.errors import Conflict, Permanent, Retry
 from functions.letters import Reader
 from functions.log import Log, Severity
 from functions.mail.outbox import post
@@ -27,7 +27,7 @@ from functions.reminders.due import Tell, Verdict, kinds_due, look
 from functions.reminders.facts import AskPrices, AskSubscriptions
 from functions.reminders.rules import SCHEDULES, Kind
 from functions.reminders.settings import ReminderSettings
-from functions.reminders.work import Due, Work, others_of, unless_refused
+from functions.reminders.work import Due, Work, others_of
 from functions.store import Found
 
 #: After that a run asks for another one. With what it is at by then it still ends within its timeout.
@@ -81,7 +81,6 @@ class _Run:
     now: float
     ends: float
     counts: Counter[str] = field(default_factory=Counter)
-    surprise: Unexpected | None = None
     #: How long it has waited for what Stripe did not answer.
     lost_seconds: float = 0.0
 
@@ -101,7 +100,7 @@ class Sender:
     def run(self) -> bool:
         """Deal with everything that is due; whether there is more, for a run that goes on from there at once.
 
-        Raises Retry where the database does not answer, and Unexpected, in the end, for what nobody thought of.
+        Raises Retry where the database does not answer.
         """
         started = self.clock.now()
         run = _Run(started, started + self.budget_seconds)
@@ -122,8 +121,7 @@ class Sender:
                 **{name: run.counts[name] or None for name in ("overtaken", "failed", "stripe_calls")},
                 milliseconds=round((self.clock.now() - started) * 1000, 1),
             )
-        if run.surprise:
-            raise run.surprise
+        # What nobody thought of is in the log as an ERROR, and due again at the next tick.
         # A chain that moves nothing would go on for ever.
         return not is_done and bool(run.counts["told"] + run.counts["dropped"])
 
@@ -149,8 +147,8 @@ class Sender:
             self._say("WARNING", f"a reminder waits: {problem}", due)
         except Exception as error:
             run.counts["failed"] += 1
-            run.surprise = Unexpected(f"unexpected {type(error).__name__}").with_traceback(error.__traceback__)
-            self._say("ERROR", str(run.surprise), due)
+            # Only its class: its text may quote what a customer typed.
+            self._say("ERROR", f"unexpected {type(error).__name__}", due)
 
     def _decide_and_commit(self, due: Due, run: _Run) -> None:
         # Beside another run, what the query has read is soon old; alone, it is as good as read again.
@@ -166,7 +164,7 @@ class Sender:
                 return
             work = Work(due, dict(document), dict(found[due.customer].fields or {}))
             for kind in kinds:
-                self._look(kind, work, run)
+                self._look(kind, work, found, run)
             mail = post(work.letters, self.mail, run.now)
             documents = self._new(mail.documents, run) if is_again else mail.documents
             try:
@@ -184,7 +182,7 @@ class Sender:
             return
         raise Retry("it changed under every attempt to commit")
 
-    def _look(self, kind: Kind, work: Work, run: _Run) -> None:
+    def _look(self, kind: Kind, work: Work, found: dict[str, Found], run: _Run) -> None:
         """Answer what a rule asks for until it decides."""
         looking = look(kind, work.document, work.customer or None, self.settings, run.now)
         go_on = partial(looking.send, None)
@@ -200,13 +198,24 @@ class Sender:
                 run.counts["reads"] += len(answer)
             else:
                 assert isinstance(request, AskPrices)  # noqa: S101 there is no third
-                answer = self._ask(partial(self.stripe.prices, request.products), run)
+                answer = self._prices(request, work, run)
             go_on = partial(looking.send, answer)
         reader = self._reader(work, run) if isinstance(verdict, Tell) else Reader()
         if isinstance(verdict, Tell) and verdict.is_offer:
+            address = self._read(paths.address(reader.email), run)
+            # In the commit too: two customers of one address cannot be made an offer at the same moment.
+            found.update(address)
             others = self._others(reader.email, work.due.customer, run)
-            verdict = unless_refused(verdict, others, self.settings, run.now)
+            verdict = work.unless_refused(verdict, address, others, self.settings, run.now)
         work.take(verdict, reader, run.now)
+
+    def _prices(self, request: AskPrices, work: Work, run: _Run) -> list[Json]:
+        """The prices; none where Stripe will never say them, which is no reason to ask again every 15 minutes."""
+        try:
+            return self._ask(partial(self.stripe.prices, request.products), run)
+        except Permanent as problem:
+            self._say("WARNING", f"no prices: {problem}", work.due)
+            return []
 
     def _reader(self, work: Work, run: _Run) -> Reader:
         known = work.customer
@@ -235,9 +244,9 @@ class Sender:
             run.lost_seconds += self.clock.now() - asked
             raise
 
-    def _read(self, paths: Sequence[str], run: _Run) -> dict[str, Found]:
-        run.counts["reads"] += len(paths)
-        return dict(self.diary.read(paths))
+    def _read(self, wanted: Sequence[str], run: _Run) -> dict[str, Found]:
+        run.counts["reads"] += len(wanted)
+        return dict(self.diary.read(wanted)) if wanted else {}
 
     def _new(self, documents: Sequence[Create], run: _Run) -> tuple[Create, ...]:
         """Those that are not there yet: one that is says the same, and fails the commit."""

@@ -3,6 +3,7 @@
 Pure. Whether an offer may be made is asked once more, by the address: it is a person who refuses, and not a Customer.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from functions import paths
 from functions.effects import Create, Effect, Json, Merge
 from functions.letters import Letter, Origin, Reader
 from functions.mail.table import BY_NAME
+from functions.marketing.addresses import may_be_offered_at
 from functions.reminders.due import Drop, Tell, Verdict
 from functions.reminders.rules import SCHEDULES, fields
 from functions.reminders.settings import ReminderSettings
@@ -48,6 +50,8 @@ class Work:
     customer: dict[str, Any]
     letters: tuple[Letter, ...] = ()
     dropped: tuple[str, ...] = ()
+    #: `addresses/{hash}` of whom an offer goes to.
+    addresses: tuple[str, ...] = ()
 
     def take(self, verdict: Verdict, reader: Reader, now: float) -> None:
         """What was decided about one kind of reminder: the next kind is decided with it."""
@@ -72,25 +76,35 @@ class Work:
         told = Merge(self.due.path, {"mails": self.document.get("mails", []), **fields(schedule)})
         if not any(BY_NAME[document.fields["mail"]].offer for document in documents):
             return (told,)
-        return told, Merge(self.due.customer, {"offered_at": self.customer["offered_at"]})
+        offered = {"offered_at": self.customer["offered_at"]}
+        return told, Merge(self.due.customer, offered), *(Merge(path, offered) for path in self.addresses)
+
+    def unless_refused(
+        self,
+        tell: Tell,
+        address: Mapping[str, Found],
+        others: Sequence[Json],
+        settings: ReminderSettings,
+        now: float,
+    ) -> Verdict:
+        """An offer, unless its address or another customer of it has refused them or was made one. `now` in seconds.
+
+        That another customer has said nothing is no refusal: the one it is made to is asked for more elsewhere.
+        """
+        self.addresses = tuple(address)
+        for found in address.values():
+            marketing = self.customer.get("marketing")
+            if reason := may_be_offered_at(found.fields, marketing, settings.offer_pause_days, now):
+                return Drop(reason=reason, mails=tell.mails)
+        if any((other.get("marketing") or {}).get("status") == "opt_out" for other in others):
+            return Drop(reason="another customer of the same address wants no offers", mails=tell.mails)
+        if any(now - other.get("offered_at", -math.inf) < settings.offer_pause_days * _DAY for other in others):
+            reason = "another customer of the same address was made an offer less than OFFER_PAUSE_DAYS ago"
+            return Drop(reason=reason, mails=tell.mails)
+        return tell
 
 
 def others_of(index: Mapping[str, Any] | None, own: str) -> tuple[str, ...]:
     """`customers/{c}` of everybody else with the same address; `index` is its `customer_index/email:…`."""
     found = (paths.customer(customer) for customer in (index or {}).get("customers", ()))
     return tuple(customer for customer in found if customer != own)[:_MOST_OTHERS]
-
-
-def unless_refused(tell: Tell, others: Sequence[Json], settings: ReminderSettings, now: float) -> Verdict:
-    """An offer, unless another customer of the same address has refused them or was made one. `now` in epoch seconds.
-
-    That one of them has said nothing is no refusal: the one it is made to is asked for more elsewhere.
-    """
-    for other in others:
-        offered_at = other.get("offered_at")
-        if (other.get("marketing") or {}).get("status") == "opt_out":
-            return Drop(reason="another customer of the same address wants no offers", mails=tell.mails)
-        if offered_at is not None and now - offered_at < settings.offer_pause_days * _DAY:
-            reason = "another customer of the same address was made an offer less than OFFER_PAUSE_DAYS ago"
-            return Drop(reason=reason, mails=tell.mails)
-    return tell

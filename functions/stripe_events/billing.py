@@ -28,7 +28,7 @@ class SubscriptionItem:
     price: str
     product: str | None
     lookup_key: str | None
-    #: None for tiered prices and for fractions of the minor unit.
+    #: None for tiered prices, for fractions of the minor unit, and where it is the price of several.
     unit_amount: int | None
     currency: str | None
     interval: str | None
@@ -54,7 +54,11 @@ class SubscriptionItem:
             price=required_text({"object": "subscription item", "price": text(price or plan, "id")}, "price"),
             product=reference(price or plan, "product"),
             lookup_key=text(price, "lookup_key"),
-            unit_amount=integer(price, "unit_amount") if price else integer(plan, "amount"),
+            unit_amount=None
+            if mapping(price or plan, "transform_quantity") or mapping(plan, "transform_usage")
+            else integer(price, "unit_amount")
+            if price
+            else integer(plan, "amount"),
             currency=text(price or plan, "currency"),
             interval=text(recurring, "interval"),
             interval_count=integer(recurring, "interval_count"),

@@ -40,9 +40,15 @@ def refunds_changed(event: StripeEvent) -> Reaction:
         charge = Charge.of(json)
     change = {"charge": asdict(charge) | stamp(event, stored)}
     # A refund that failed takes the sum back, and nobody is told of money that did not move.
-    refunded = charge.amount_refunded - (stored or {}).get("amount_refunded", 0)
+    refunded = charge.amount_refunded - _refunded_before(event, stored)
     told = _Refunded(event, charge, refunded, Payer.of(json)) if refunded > 0 else None
     return (yield from _store_payment(path, payment, change, pointer, told))
+
+
+def _refunded_before(event: StripeEvent, stored: Json | None) -> int:
+    """What was given back before: as we know it, else as the event does."""
+    before = stored["amount_refunded"] if stored else event.previous_attributes.get("amount_refunded")
+    return before if isinstance(before, int) else 0
 
 
 def dispute_changed(event: StripeEvent) -> Reaction:

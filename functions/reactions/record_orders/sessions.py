@@ -12,6 +12,7 @@ from functions.letters import Facts, Letter
 from functions.mail import compose
 from functions.mail.facts import CartRecovery, OrderFailed, OrderPaid, OrderPending
 from functions.marketing import consent
+from functions.marketing.addresses import may_be_offered_at
 from functions.reactions.record_orders.status import Status, forward, given_back, without_refunds
 from functions.reminders.offers import may_offer
 from functions.settings.subscriber import SubscriberSettings
@@ -149,14 +150,20 @@ def _offer(
     settings: SubscriberSettings,
 ) -> Reaction:
     """A cart that was left is offered again, unless its owner has refused offers since, or had one lately."""
-    path = paths.customer(order["customer"])
-    customer = (yield from read(path))[path] or {}
+    path, address = paths.customer(order["customer"]), paths.address(session.email)
+    documents = yield from read(path, *address)
+    customer = documents[path] or {}
     # The box on the page says yes to this one, whatever was said before it was ticked.
-    agreed = {**customer, "marketing": consent.settle(customer.get("marketing"), _ticked(session, event))}
-    if refused := may_offer(agreed, settings.reminders, event.created):
+    marketing = consent.settle(customer.get("marketing"), _ticked(session, event))
+    refused = may_offer({**customer, "marketing": marketing}, settings.reminders, event.created)
+    for each in address:
+        pause = settings.reminders.offer_pause_days
+        refused = refused or may_be_offered_at(documents[each], marketing, pause, event.created)
+    if refused:
         return Decision("applied", effects, f"no offer of the cart: {refused}")
     letters = yield from _letters(event, session, order, facts)
-    return Decision("applied", (*effects, Merge(path, {"offered_at": event.created})), letters=letters)
+    offered = tuple(Merge(each, {"offered_at": event.created}) for each in (*address, *([path] if customer else [])))
+    return Decision("applied", effects, letters=letters, with_mail=offered)
 
 
 def _ticked(session: CheckoutSession, event: StripeEvent) -> consent.Statement | None:

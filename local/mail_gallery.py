@@ -25,10 +25,9 @@ from local.mail_samples import SETTINGS, Sample, samples
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".local/mail"
 INDEX = Path(__file__).with_name("mail_gallery.html.jinja")
-#: A shop that has set only what it must: without a way to refuse offers there are none.
-BARE = MailSettings(
-    brand=Brand(name=SETTINGS.brand.name), support_email=SETTINGS.support_email, unsubscribe=SETTINGS.unsubscribe
-)
+#: A shop that has set only what it must, and one that sends offers, which takes an address and a way to refuse them.
+BARE = MailSettings(brand=Brand(name=SETTINGS.brand.name), support_email=SETTINGS.support_email)
+OFFERING = replace(BARE, brand=replace(BARE.brand, footer=SETTINGS.brand.footer), unsubscribe=SETTINGS.unsubscribe)
 
 Json = dict[str, Any]
 
@@ -56,7 +55,8 @@ class Written:
 def written(settings: MailSettings = SETTINGS) -> Iterator[Written]:
     """Every sample, and every mail once more with as little in it as there may be."""
     yield from _written(samples(), settings)
-    yield from _written(bare_samples(), BARE)
+    for sample in bare_samples():
+        yield from _written([sample], OFFERING if BY_NAME[sample.letter.facts.MAIL].offer else BARE)
 
 
 def _written(of: Iterable[Sample], settings: MailSettings) -> Iterator[Written]:

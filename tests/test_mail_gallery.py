@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from functions.mail.locales import LANGUAGES
 from functions.mail.table import MAILS
 from local.mail_gallery import FOLDER, Written, write, written
-from local.mail_samples import SETTINGS
+from local.mail_samples import SETTINGS, samples
 from tests.browser import OpenPage, browser, internet, open_page, page
 
 __all__ = ["browser", "internet", "open_page", "page"]  # fixtures
@@ -100,6 +100,11 @@ def html_of(mail: Written) -> str:
 
 
 # The mails.
+
+
+def test_every_mail_is_there_and_once_more_with_little_in_it() -> None:
+    names = {mail.sample.name for mail in ALL}
+    assert names >= {sample.name for sample in samples()} | {f"{mail.name}-bare" for mail in MAILS}
 
 
 @pytest.mark.parametrize("width", [375, 800])

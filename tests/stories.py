@@ -133,11 +133,12 @@ class _Steps:
 def without_traces(value: Any) -> Any:
     """Documents without what says by which event they came to be so, which differs with the order of delivery.
 
-    So does what was told: what is overtaken before it arrives is not told any more.
+    So does what was told: what is overtaken before it arrives is not told any more. And so does the record of consent
+    (`said`), in which a sight of the metadata stays until an event explains it; what counts is the same.
     """
     if isinstance(value, dict):
         return {key: without_traces(found) for key, found in value.items() if key not in _TRACES}
     return [without_traces(found) for found in value] if isinstance(value, list) else value
 
 
-_TRACES = {"as_of", "as_of_events", "mails", "reminders", "next_reminder_at"}
+_TRACES = {"as_of", "as_of_events", "mails", "reminders", "next_reminder_at", "said"}

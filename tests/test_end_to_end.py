@@ -73,7 +73,7 @@ def documents(system: System) -> Json:
     client = system.firestore()
     found = {}
     for collection in client.collections():
-        if collection.id in {"mail", "addresses"}:
+        if collection.id == "mail":
             continue
         for document in collection.list_documents():
             found[document.path] = document.get().to_dict()

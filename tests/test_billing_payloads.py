@@ -56,7 +56,8 @@ def said_of_item(date: str) -> Json:
         "price": "price_1OPouiJN5vQBdWExAQaqTooZ" if is_old else "price_1PgafmB7WZ01zgkW6dKueIc5",
         "product": "prod_PEHTfnvdJH6K0k" if is_old else "prod_QXg1hqf4jFNsqG",
         "lookup_key": None,
-        "unit_amount": 2000,
+        # The newer samples are full: theirs is the price of several.
+        "unit_amount": 2000 if date < "2025-06-23" else None,
         "currency": "usd",
         "interval": "month",
         "interval_count": 1,

@@ -38,6 +38,9 @@ from functions.store import Found
 from local.bench.findings import BenchError, Finding
 
 _ENVIRON = {
+    # Offers need the one, and every round makes them to the same addresses.
+    "MAIL_FOOTER": "Tokyo",
+    "OFFER_PAUSE_DAYS": "0",
     "STRIPE_API_KEY": "sk_test_bench",
     "BRAND_NAME": "Bench",
     "SUPPORT_EMAIL": "support@example.com",

@@ -117,8 +117,12 @@ def prices(product: str) -> str:
 
 def address(email: str | None) -> tuple[str, ...]:
     """`addresses/{hash}`: what holds for an address, whoever's customer it is. Empty where there is no address."""
-    normalised = normalise_email(email)
-    return (f"addresses/{address_hash(normalised)}",) if normalised else ()
+    return (address_by(address_hash(email)),) if email and normalise_email(email) else ()
+
+
+def address_by(hashed: str) -> str:
+    """`addresses/{hash}`, for whoever knows only the hash."""
+    return f"addresses/{hashed}"
 
 
 def address_hash(email: str) -> str:

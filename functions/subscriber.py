@@ -3,19 +3,19 @@
 import base64
 import binascii
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from functions.clock import Clock
-from functions.effects import Create, Decision, Effect, Fetch, Json, Outcome, Reaction, Read
+from functions.effects import Decision, Effect, Fetch, Json, Outcome, Reaction, Read
 from functions.errors import Conflict, Malformed, Permanent, Retry, Unexpected
 from functions.log import Log, Severity
 from functions.mail.outbox import Unwritten, post
 from functions.parking import park
 from functions.settings.subscriber import SubscriberSettings
-from functions.store import Found, Store
+from functions.store import Found, Store, without_what_exists
 from functions.stripe_events import StripeEvent, parse
 from functions.topology import Function
 
@@ -145,9 +145,13 @@ class Subscriber:
             if not decision.effects:
                 return decision, ()
             mail = post(decision.letters, self.settings.mail, self.clock.now())
-            effects = (*decision.effects, *mail.documents, *(decision.with_mail if mail.documents else ()))
+            effects: tuple[Effect, ...] = (
+                *decision.effects,
+                *mail.documents,
+                *(decision.with_mail if mail.documents else ()),
+            )
             if conflict:
-                effects = self._without_what_exists(effects, found, cost)
+                effects = without_what_exists(effects, found, partial(self._read, cost))
             try:
                 self.store.commit(effects, found)
             except Conflict as problem:
@@ -160,18 +164,9 @@ class Subscriber:
             return decision, mail.unwritten
         raise Retry(f"the documents changed under {ROUNDS} attempts to commit: {conflict}")
 
-    def _without_what_exists(
-        self, effects: tuple[Effect, ...], found: dict[str, Found], cost: Cost
-    ) -> tuple[Effect, ...]:
-        """The effects without documents that are there already: one that exists says the same, and fails the commit.
-
-        Nobody reads beforehand whether a mail exists, because the state that causes it changes only once. Where it
-        does exist (somebody removed the state and delivered again), this round finds out.
-        """
-        created = [effect.path for effect in effects if isinstance(effect, Create) and effect.path not in found]
-        there = self.store.read(created) if created else {}
-        cost.reads += len(created)
-        return tuple(effect for effect in effects if effect.path not in there or there[effect.path].fields is None)
+    def _read(self, cost: Cost, wanted: Sequence[str]) -> Mapping[str, Found]:
+        cost.reads += len(wanted)
+        return self.store.read(wanted)
 
     def _drive(self, reaction: Reaction, event: StripeEvent, found: dict[str, Found], cost: Cost) -> Decision:
         """Answer a reaction's requests until it decides."""
@@ -184,8 +179,7 @@ class Subscriber:
                 return decision
             if isinstance(request, Read):
                 wanted = [path for path in dict.fromkeys(request.paths) if path not in found]
-                found.update(self.store.read(wanted) if wanted else {})
-                cost.reads += len(wanted)
+                found.update(self._read(cost, wanted) if wanted else {})
                 go_on = partial(reaction.send, {path: found[path].fields for path in request.paths})
             else:
                 cost.stripe_calls += 1
@@ -203,7 +197,7 @@ class Subscriber:
         except Conflict:
             # Parked before, and support knows; or its mail alone is there, of an event that was parked, mended and
             # replayed.
-            effects = self._without_what_exists(effects, {}, Cost())
+            effects = without_what_exists(effects, {}, self.store.read)
             if parked.effects[0] in effects:
                 self._commit_again(effects)
 

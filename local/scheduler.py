@@ -2,14 +2,12 @@
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from functions.clock import Clock
+from local.background import Background
 
 log = logging.getLogger(__name__)
 _FORM = re.compile(r"(?:\*/(?P<every>\d{1,2})|(?P<minute>\d{1,2})) (?P<hour>\*|\d{1,2}) \* \* \*")
@@ -44,7 +42,7 @@ class Cadence:
         return following
 
 
-class Scheduler:
+class Scheduler(Background):
     """While the block lasts, a thread calls `tick` with each name at its times.
 
     After a laptop has slept each name is called once, and not once for every time that was missed.
@@ -59,18 +57,7 @@ class Scheduler:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._due = {name: cadence.after(self._now()) for name, cadence in self._cadences.items()}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
+        super().__init__("scheduler")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

@@ -13,6 +13,7 @@ from functions.clock import Clock
 from functions.effects import Fetch, Json, Put
 from functions.errors import Conflict
 from functions.letters import Reader
+from functions.mail import compose
 from functions.stripe_events import Customer
 
 #: A yearly offer is made once a year: a price of yesterday is young enough.
@@ -31,8 +32,7 @@ class StripePrices:
 
     def customer(self, customer: str) -> Reader:
         """Who is to be written to, where we have not met them. Raises Retry or Permanent."""
-        found = Customer.of(self._stripe.fetch(Fetch("customer", customer), None))
-        return Reader(email=found.email, name=found.name, locales=(found.locale,))
+        return compose.fetched_reader(Customer.of(self._stripe.fetch(Fetch("customer", customer), None)))
 
     def prices(self, products: Sequence[str]) -> list[Json]:
         """Every price of these products. Raises Retry or Permanent."""

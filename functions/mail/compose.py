@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from functions.letters import Origin, Reader
 from functions.mail.facts import Instructions, Invoice, Line, Order, Plan, Store
-from functions.stripe_events import CheckoutSession, NextAction, StripeEvent
+from functions.stripe_events import CheckoutSession, Customer, NextAction, StripeEvent
 
 
 def origin(event: StripeEvent, customer: str | None, user_id: str | None = None) -> Origin:
@@ -13,11 +13,14 @@ def origin(event: StripeEvent, customer: str | None, user_id: str | None = None)
     return Origin(customer=customer, user_id=user_id, livemode=event.livemode, account=event.account, event=event.id)
 
 
-def customer_reader(customer: Mapping[str, Any], *more_locales: str | None) -> Reader:
-    """The person behind `customers/{c}`, with their Customer's language before any other."""
-    return Reader(
-        email=customer.get("email"), name=customer.get("name"), locales=(customer.get("locale"), *more_locales)
-    )
+def customer_reader(customer: Mapping[str, Any]) -> Reader:
+    """The person behind `customers/{c}`."""
+    return Reader(email=customer.get("email"), name=customer.get("name"), locales=(customer.get("locale"),))
+
+
+def fetched_reader(customer: Customer) -> Reader:
+    """The person behind a Customer that no document knows yet."""
+    return Reader(email=customer.email, name=customer.name, locales=(customer.locale,))
 
 
 def buyer(session: CheckoutSession, customer: Mapping[str, Any] | None) -> Reader:
@@ -84,14 +87,21 @@ def invoice(stored: Mapping[str, Any]) -> Invoice:
     )
 
 
-def plan(items: Sequence[Mapping[str, Any]]) -> Plan:
-    """What the items of a subscription cost together, where each has a price and all renew in one rhythm."""
+def plan(items: Sequence[Mapping[str, Any]], currency: str | None) -> Plan:
+    """What the items of a subscription cost together, where each has a price and all renew in one rhythm.
+
+    An item shows the amount in its price's own currency, though the subscription may be paid in another one, of which
+    nothing is known here.
+    """
     rhythms = {(item["interval"], item["interval_count"] or 1, item["currency"]) for item in items}
     costs = [(item["unit_amount"], item["quantity"]) for item in items]
     if len(rhythms) != 1 or any(amount is None or quantity is None for amount, quantity in costs):
-        return Plan(amount=None, currency=None, interval=None, interval_count=None)
-    [(interval, interval_count, currency)] = rhythms
-    if interval is None or currency is None:
-        return Plan(amount=None, currency=None, interval=None, interval_count=None)
+        return _UNKNOWN
+    [(interval, interval_count, priced_in)] = rhythms
+    if interval is None or priced_in is None or currency not in {None, priced_in}:
+        return _UNKNOWN
     amount = sum(amount * quantity for amount, quantity in costs)
-    return Plan(amount=amount, currency=currency, interval=interval, interval_count=interval_count)
+    return Plan(amount=amount, currency=priced_in, interval=interval, interval_count=interval_count)
+
+
+_UNKNOWN = Plan(amount=None, currency=None, interval=None, interval_count=None)

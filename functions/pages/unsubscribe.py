@@ -121,7 +121,7 @@ def _record(customer: str, address: str, store: Store, clock: Clock) -> Literal[
     Also of a customer who is deleted, or whom no event has told of yet: the link is ours, so they were written to, and
     whatever is heard of them later finds the refusal there.
     """
-    path, address_path, now = paths.customer(customer), f"addresses/{address}", clock.now()
+    path, address_path, now = paths.customer(customer), paths.address_by(address), clock.now()
     conflict = ""
     for round_number in range(ROUNDS):
         found = store.read([path, address_path])

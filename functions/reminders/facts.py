@@ -59,7 +59,7 @@ def _upgrade_offer(subscription: Fields, now: float) -> Found:
     trial_end = subscription["trial_end"] if subscription["status"] == "trialing" else None
     if trial_end is not None and trial_end <= now:
         return "the trial is over"
-    plan = subscriptions.plan(subscription["items"], subscription["currency"])
+    plan = compose.plan(subscription["items"], subscription["currency"])
     return UpgradeOffer(subscription=subscription["id"], plan=plan, trial_end=trial_end)
 
 
@@ -92,7 +92,7 @@ def _renewal(subscription: Fields, now: float) -> Found:
         period_end=renewal.period_end,
         ends=ends_at is not None,
         ends_at=ends_at,
-        plan=subscriptions.plan(renewal.items, subscription["currency"]),
+        plan=compose.plan(renewal.items, subscription["currency"]),
     )
 
 
@@ -104,7 +104,7 @@ def _trial_ending(subscription: Fields, now: float) -> Found:
         subscription=subscription["id"],
         trial_end=trial_end,
         is_canceled=subscription["cancel_at_period_end"] or ends_by(subscription, trial_end) is not None,
-        plan=subscriptions.plan(subscription["items"], subscription["currency"]),
+        plan=compose.plan(subscription["items"], subscription["currency"]),
     )
 
 

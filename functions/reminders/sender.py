@@ -17,10 +17,11 @@ from typing import Protocol, TypeVar
 
 from functions import paths
 from functions.clock import Clock
-from functions.effects import Create, Effect, Json
+from functions.effects import Effect, Json
 from functions.errors import Conflict, Permanent, Retry
 from functions.letters import Reader
 from functions.log import Log, Severity
+from functions.mail import compose
 from functions.mail.outbox import post
 from functions.mail.settings import MailSettings
 from functions.reminders.due import Tell, Verdict, kinds_due, look
@@ -28,7 +29,7 @@ from functions.reminders.facts import AskPrices, AskSubscriptions
 from functions.reminders.rules import SCHEDULES, Kind
 from functions.reminders.settings import ReminderSettings
 from functions.reminders.work import Due, Work, others_of
-from functions.store import Found
+from functions.store import Found, without_what_exists
 
 #: After that a run asks for another one. With what it is at by then it still ends within its timeout.
 BUDGET_SECONDS = 60.0
@@ -166,7 +167,9 @@ class Sender:
             for kind in kinds:
                 self._look(kind, work, found, run)
             mail = post(work.letters, self.mail, run.now)
-            documents = self._new(mail.documents, run) if is_again else mail.documents
+            documents = mail.documents
+            if is_again:
+                documents = without_what_exists(documents, {}, partial(self._read, run=run))
             try:
                 self.diary.commit((*work.effects(self.settings, documents), *documents), found)
             except Conflict:
@@ -220,7 +223,7 @@ class Sender:
     def _reader(self, work: Work, run: _Run) -> Reader:
         known = work.customer
         if known.get("as_of") is not None:
-            return Reader(email=known.get("email"), name=known.get("name"), locales=(known.get("locale"),))
+            return compose.customer_reader(known)
         run.counts["stripe_calls"] += 1
         try:
             return self._ask(partial(self.stripe.customer, work.due.customer.partition("/")[2]), run)
@@ -229,9 +232,9 @@ class Sender:
 
     def _others(self, email: str | None, own: str, run: _Run) -> list[Json]:
         """The other customers of an address, as far as they are stored."""
-        index = self._read(paths.index_of_email(email), run) if paths.index_of_email(email) else {}
+        index = self._read(paths.index_of_email(email), run)
         others = [customer for found in index.values() for customer in others_of(found.fields, own)]
-        return [each.fields for each in self._read(others, run).values() if each.fields] if others else []
+        return [each.fields for each in self._read(others, run).values() if each.fields]
 
     def _ask(self, question: Callable[[], _Answer], run: _Run) -> _Answer:
         """Ask Stripe, unless that has cost this run too much already."""
@@ -247,11 +250,6 @@ class Sender:
     def _read(self, wanted: Sequence[str], run: _Run) -> dict[str, Found]:
         run.counts["reads"] += len(wanted)
         return dict(self.diary.read(wanted)) if wanted else {}
-
-    def _new(self, documents: Sequence[Create], run: _Run) -> tuple[Create, ...]:
-        """Those that are not there yet: one that is says the same, and fails the commit."""
-        there = self._read([document.path for document in documents], run) if documents else {}
-        return tuple(document for document in documents if there[document.path].fields is None)
 
     def _say(self, severity: Severity, message: str, due: Due) -> None:
         self.log(severity, message, function="send_due_reminders", document=due.path)

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from functions.mail import compose
-from functions.mail.facts import Plan
 from functions.reminders.calendar import is_a_time
 from functions.reminders.settings import ReminderSettings
 
@@ -13,7 +11,6 @@ Fields = Mapping[str, Any]
 
 #: How many of each make a year.
 _A_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
-_UNKNOWN = Plan(amount=None, currency=None, interval=None, interval_count=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +49,6 @@ def is_monthly(items: Iterable[Fields]) -> bool:
     """Whether everything is paid each month, in advance and for a number of units that is known."""
     rhythms = {(item["interval"], item["interval_count"] or 1, item["quantity"] is None) for item in items}
     return rhythms == {("month", 1, False)}
-
-
-def plan(items: Iterable[Fields], currency: str | None) -> Plan:
-    """What these items cost together, as a mail tells it."""
-    found = compose.plan(tuple(items))
-    return found if currency in {None, found.currency} else _UNKNOWN
 
 
 def next_renewal(subscription: Fields) -> Renewal | None:

@@ -6,15 +6,14 @@ https://firebase.google.com/docs/extensions/official/firestore-send-email/delive
 
 import logging
 import re
-import threading
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from google.api_core.exceptions import FailedPrecondition, GoogleAPIError, NotFound
 from google.cloud.firestore import Client, DocumentReference, Increment
 
 from functions.clock import Clock
+from local.background import Background
 from local.carrier.documents import Document, Undelivered, next_step
 from local.carrier.letter import compose
 from local.carrier.smtp import send
@@ -32,7 +31,7 @@ def parse_smtp(text: str) -> tuple[str, int]:
     return found[1] or found[2], int(found[3])
 
 
-class Carrier:
+class Carrier(Background):
     """While the block lasts, a thread delivers what is written to the collection. Two carriers deliver it once.
 
     It asks again and again instead of listening: that survives an emulator that restarts.
@@ -58,18 +57,7 @@ class Carrier:
         self._timeout = smtp_timeout_seconds
         #: Document id -> when it was last written, as far as this carrier has looked at it. None: never looked at all.
         self._seen: dict[str, datetime] | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="carrier", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
+        super().__init__("carrier")
 
     def _run(self) -> None:
         well = True

@@ -9,11 +9,11 @@ from functions.as_of import Verdict, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Effect, Fetch, Json, Merge, Put, Reaction, Read, fetch, read
 from functions.letters import Facts
+from functions.mail import compose
 from functions.mail.facts import Canceled, TrialEnding
 from functions.reactions.track_subscriptions.telling import Telling, tell
 from functions.reminders import rules
 from functions.reminders.subscriptions import ends_by
-from functions.reminders.subscriptions import plan as plan_of
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, Subscription, SubscriptionItem
 
@@ -70,7 +70,7 @@ def _tell(
     since = event.created
     if now["status"] == "canceled":
         since = now["ended_at"] or now["canceled_at"] or event.created
-        plan, reason = plan_of(now["items"], now["currency"]), now.get("cancellation_reason")
+        plan, reason = compose.plan(now["items"], now["currency"]), now.get("cancellation_reason")
         facts = Canceled(subscription=now["id"], ended_at=since, reason=reason, plan=plan)
     elif _is_announced(event, subscription, now):
         is_canceled = now["cancel_at_period_end"] or ends_by(now, now["trial_end"]) is not None
@@ -78,7 +78,7 @@ def _tell(
             subscription=now["id"],
             trial_end=now["trial_end"],
             is_canceled=is_canceled,
-            plan=plan_of(now["items"], now["currency"]),
+            plan=compose.plan(now["items"], now["currency"]),
         )
     return (yield from tell(event, now["customer"], stored, facts, since))
 

@@ -46,4 +46,4 @@ def _reader(customer_id: str) -> Generator[Read | Fetch, Any, tuple[Reader, str 
         customer = Customer.of((yield from fetch("customer", customer_id)))
     except Permanent:
         return Reader(), stored.get("user_id")
-    return Reader(email=customer.email, name=customer.name, locales=(customer.locale,)), stored.get("user_id")
+    return compose.fetched_reader(customer), stored.get("user_id")

@@ -1,7 +1,7 @@
 # Everything a newcomer types. Each target sets up what it needs; nothing is installed outside this folder.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up mail test check bench clean
+.PHONY: help demo up mail backfill test check bench clean
 
 PY := .venv/bin/python
 STAMP := .venv/.installed
@@ -13,16 +13,21 @@ demo: $(STAMP)  ## the whole story on this machine: events in, linked customers 
 	@$(PY) -m local.demo
 
 up: $(STAMP)  ## the same system, staying up; other programs read .local/env
+	@$(PY) -m local.auth_emulator install
 	@$(PY) -m local.up
 
 mail: $(STAMP)  ## every mail in every language, to look at: .local/mail/index.html
 	@$(PY) -m local.mail_gallery
 
+backfill: $(STAMP)  ## what your Stripe account had before, into Firestore; settings from the environment or .env
+	@$(PY) -m functions.operations.backfill $(ARGS)
+
 test: $(STAMP)  ## every check and every test
+	@$(PY) -m local.auth_emulator install
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@STRIPE_PAYLOADS=$${STRIPE_PAYLOADS-$$([ -d ../shared/payloads ] && realpath ../shared/payloads)} $(PY) -m pytest
+	@STRIPE_PAYLOADS=$${STRIPE_PAYLOADS-$$([ -d ../shared/payloads ] && realpath ../shared/payloads)} $(PY) -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 bench: $(STAMP)  ## the system beside its floor, as ratios
 	@$(PY) -m local.bench

@@ -187,6 +187,8 @@ def test_a_name_that_was_accepted_is_accepted_again(text: str) -> None:
         "https://checkout.stripe.com/c/pay/cs_test_a1#fid2cGd2ZndsdXFsamtQa2x0cGBrYHZ2QGtkZ2lgYSc%2FY2RpdmAl",
         "https://xn--r8jz45g.jp/%E6%B3%A8%E6%96%87",
         "https://localhost/a",
+        "http://127.0.0.1:9099/emulator/action?mode=resetPassword&oobCode=a-b_c&lang=ja",
+        "http://localhost:5000/",
         "https://a.example/" + "x" * 1_982,
     ],
 )
@@ -203,6 +205,9 @@ def test_a_complete_https_address_is_a_link(url: str) -> None:
         "/orders",
         "//example.com/",
         "http://example.com/",
+        "http://127.0.0.1.example.com/",
+        "http://localhost@example.com/",
+        "http://192.168.0.1/",
         "javascript:alert(1)",
         "data:text/html,x",
         "https:example.com",

@@ -134,15 +134,19 @@ def _looks_like_an_address(text: str) -> bool:
 
 
 #: A whitelist rather than a parser: parsers disagree about what a browser makes of the rest. No user info, since
-#: https://shop.example@evil.com leads to evil.com, and no quotes, since a link stands in an attribute.
+#: https://shop.example@evil.com leads to evil.com, and no quotes, since a link stands in an attribute. Without https
+#: only what leads to nobody else: the reader's own machine, where the local system and its emulators are.
 _LINK = re.compile(
-    r"https://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?([/?#][a-z0-9._~:/?#\[\]@!$&()*+,;=%-]*)?",
+    r"(https://[a-z0-9-]+(\.[a-z0-9-]+)*|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?"
+    r"([/?#][a-z0-9._~:/?#\[\]@!$&()*+,;=%-]*)?",
     re.IGNORECASE | re.ASCII,
 )
 
 
 def link(url: str | None) -> str | None:
     """`url` where it is a complete https address of plain ASCII with at most 2,000 characters; None otherwise.
+
+    An address on this very machine need not be https.
 
     The threat: `javascript:` and `data:` in an `href`, quotes and white space that end the attribute, a user name or a
     backslash that shows one host and leads to another.

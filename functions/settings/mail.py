@@ -19,11 +19,11 @@ def mail_settings(read: Reader) -> MailSettings:
     return MailSettings(
         brand=Brand(
             name=read("BRAND_NAME", _line),
-            url=read("BRAND_URL", optional(_page), ""),
-            logo_url=read("BRAND_LOGO_URL", optional(_page), ""),
+            url=read("BRAND_URL", optional(page_address), ""),
+            logo_url=read("BRAND_LOGO_URL", optional(page_address), ""),
             color=read("BRAND_COLOR", _color, DEFAULT_COLOR),
             footer=read("MAIL_FOOTER", _lines, ""),
-            upgrade_url=read("UPGRADE_URL", optional(_page), ""),
+            upgrade_url=read("UPGRADE_URL", optional(page_address), ""),
         ),
         support_email=read("SUPPORT_EMAIL", _mailbox),
         sender=read("MAIL_FROM", optional(_named_mailbox), ""),
@@ -56,8 +56,8 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(line for part in text.split("|") if (line := _line(part.strip())))
 
 
-def _page(text: str) -> str:
-    if link(text) != text:
+def page_address(text: str) -> str:
+    if link(text) != text or not text.lower().startswith("https:"):
         raise ValueError("is not the address of a page: https://…")
     return text
 

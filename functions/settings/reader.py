@@ -30,6 +30,10 @@ class Reader:
             # Never used: `check` raises before the settings reach anybody.
             return cast("T", None)
 
+    def refuse(self, problem: str) -> None:
+        """Say what is wrong between variables."""
+        self._problems.append(problem)
+
     def check(self) -> None:
         if self._problems:
             # Once each: a variable may be read for two settings of one function.

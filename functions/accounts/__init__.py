@@ -1,0 +1,1 @@
+"""Accounts of the people who buy: made or found, and told what they have paid for."""

@@ -171,6 +171,66 @@ def test_no_reason_carries_the_key(served: local.StripeApi, clock: Pauses) -> No
     assert "sk_nonsense_secret" not in str(raised.value)
 
 
+def customers(count: int, **fields: Any) -> list[dict[str, Any]]:
+    """So many Customers, the newest first."""
+    made = [{"id": f"cus_X{number}", "object": "customer", "created": number, **fields} for number in range(count)]
+    return made[::-1]
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_the_customers_of_an_address_come_whole_with_one_call_per_hundred(
+    api: StripeApi, served: local.StripeApi, count: int
+) -> None:
+    made = customers(count, email="taro@example.com")
+    served.put(made)
+    assert api.customers_with_email("taro@example.com") == made
+    assert len(served.requests()) == max(1, -(-count // 100))
+    assert served.requests()[0]["query"] == {"email": "taro@example.com", "limit": "100"}
+
+
+def test_an_address_is_found_as_it_is_spelled(api: StripeApi) -> None:
+    assert api.customers_with_email("Hana@example.com") == []
+    [found] = api.customers_with_email("hana@example.com")
+    assert found["id"] == "cus_1"
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_the_customers_of_a_user_come_whole_with_one_call_per_hundred(
+    api: StripeApi, served: local.StripeApi, count: int
+) -> None:
+    made = customers(count, metadata={"user_id": "taro"})
+    served.put(made)
+    assert api.customers_of_user("user_id", "taro") == made
+    assert len(served.requests()) == max(1, -(-count // 100))
+    assert {request["path"] for request in served.requests()} == {"/v1/customers/search"}
+
+
+def test_a_user_is_found_by_case_which_stripes_search_ignores(api: StripeApi, served: local.StripeApi) -> None:
+    served.put(
+        {"id": f"cus_{user}", "object": "customer", "created": 1, "metadata": {"user_id": user}}
+        for user in ("taro", "Taro", "TARO")
+    )
+    [found] = api.customers_of_user("user_id", "Taro")
+    assert found["id"] == "cus_Taro"
+
+
+@pytest.mark.parametrize("text", ['"', "\\", '\\"', '" OR email:"hana@example.com', "'", "a\nb", "]", '\\\\" OR "'])
+def test_neither_the_key_nor_the_user_leaves_its_place_in_a_query(
+    api: StripeApi, served: local.StripeApi, text: str
+) -> None:
+    assert api.customers_of_user("user_id", text) == []
+    assert api.customers_of_user(text, "hana") == []
+    served.put([{"id": "cus_2", "object": "customer", "created": 1, "metadata": {text: text}}])
+    [found] = api.customers_of_user(text, text)
+    assert found["id"] == "cus_2"
+
+
+def test_a_search_that_is_refused_is_permanent(api: StripeApi, served: local.StripeApi) -> None:
+    served.set_faults([{"path": "/v1/customers/search", "status": 400}])
+    with pytest.raises(Permanent):
+        api.customers_of_user("user_id", "hana")
+
+
 def test_a_thin_notification_of_the_account_model_names_its_object() -> None:
     account = Account(now=1_790_000_000)
     customer = account.create_customer(email="hana@example.com")

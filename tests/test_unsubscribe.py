@@ -180,15 +180,15 @@ def test_a_post_records_that_no_more_offers_are_wanted(body: bytes, encoding: st
     response = page("POST", body=body, Content_Type=encoding)
     assert response.status == 200
     assert page.marketing() == refused_at(NOW)
-    assert "配信を停止いたしました" in response.html
+    assert "配信を停止いたしました" in response.body
 
 
 def test_a_mail_program_is_answered_in_a_line_and_a_person_with_a_page() -> None:
     short, long = Page()("POST", body=ONE_CLICK, Content_Type=FORM), Page()("POST")
-    assert len(short.html) < 250
-    assert "<style>" in long.html
-    assert MAIL.brand.name in long.html
-    assert "<button" not in short.html + long.html
+    assert len(short.body) < 250
+    assert "<style>" in long.body
+    assert MAIL.brand.name in long.body
+    assert "<button" not in short.body + long.body
 
 
 def test_doing_it_twice_is_doing_it_once() -> None:
@@ -276,13 +276,13 @@ def test_looking_changes_nothing_and_does_not_even_ask_the_database(method: str)
     page = Page(Broken(AssertionError("asked")))
     response = page(method)
     assert response.status == 200
-    assert response.html.count("<button") == 1
+    assert response.body.count("<button") == 1
     assert response == Page()("GET")
     assert page.log()[0]["outcome"] == "asked"
 
 
 def test_the_form_posts_to_the_address_of_the_page_whatever_that_is() -> None:
-    assert '<form method="post"><button type="submit">' in Page()().html
+    assert '<form method="post"><button type="submit">' in Page()().body
 
 
 # What is refused
@@ -302,8 +302,8 @@ def test_what_is_no_link_of_ours_is_refused_politely(method: str, t: str | None)
     page = Page(Broken(AssertionError("asked")))
     response = page(method, t, ONE_CLICK)
     assert response.status == 400
-    assert "リンクを確認できませんでした" in response.html
-    assert "<button" not in response.html
+    assert "リンクを確認できませんでした" in response.body
+    assert "<button" not in response.body
     assert page.log() == [
         {
             "severity": "WARNING",
@@ -359,9 +359,9 @@ def test_when_it_cannot_be_recorded_the_reader_is_told_so(error: Exception) -> N
     response = page("POST")
     assert response.status == 503
     assert response.headers["Retry-After"] == str(RETRY_AFTER_SECONDS)
-    assert "まだ完了しておりません" in response.html
-    assert "<button" in response.html
-    assert "Firestore" not in response.html
+    assert "まだ完了しておりません" in response.body
+    assert "<button" in response.body
+    assert "Firestore" not in response.body
     assert [(line["severity"], line["outcome"]) for line in page.log()] == [("ERROR", "retry")]
     assert "script" not in page.output.getvalue()
 
@@ -392,13 +392,13 @@ def test_when_it_cannot_be_recorded_the_reader_is_told_so(error: Exception) -> N
 def test_the_page_speaks_the_readers_language_or_else_the_shops(accepted: str, language: str) -> None:
     response = Page()(Accept_Language=accepted)
     assert response.headers["Content-Language"] == language
-    assert f'<html lang="{language}">' in response.html
+    assert f'<html lang="{language}">' in response.body
 
 
 def test_the_shops_language_is_its_setting() -> None:
     page = Page(settings=replace(SETTINGS, mail=replace(MAIL, locale="en_GB")))
-    assert "Stop receiving offers?" in page().html
-    assert "You are unsubscribed" in page("POST", body=ONE_CLICK).html
+    assert "Stop receiving offers?" in page().body
+    assert "You are unsubscribed" in page("POST", body=ONE_CLICK).body
 
 
 def test_the_languages_of_a_header_come_in_the_readers_order() -> None:
@@ -444,12 +444,12 @@ def every_page(settings: UnsubscribeSettings, accepted: str) -> Iterator[Respons
 @pytest.mark.parametrize("accepted", ["ja", "en"])
 def test_no_page_runs_asks_or_gives_away_anything(accepted: str) -> None:
     for response in every_page(SETTINGS, accepted):
-        parts = Parts(response.html)
+        parts = Parts(response.body)
         assert not {"script", "iframe", "object", "embed", "base", "input"} & set(parts.tags)
         assert set(parts.urls) <= {"data:,", MAIL.brand.url}
         assert parts.styled == []
-        assert TOKEN not in response.html
-        assert CUSTOMER not in response.html
+        assert TOKEN not in response.body
+        assert CUSTOMER not in response.body
         policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
         assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", policy.pop("style-src"))
         assert policy == {
@@ -477,8 +477,8 @@ def test_a_brand_is_text_and_its_logo_the_only_picture() -> None:
         footer=(HOSTILE,),
     )
     for response in every_page(replace(SETTINGS, mail=replace(MAIL, brand=brand)), "en"):
-        assert "<script" not in response.html
-        assert set(Parts(response.html).urls) <= {"data:,", brand.url, brand.logo_url}
+        assert "<script" not in response.body
+        assert set(Parts(response.body).urls) <= {"data:,", brand.url, brand.logo_url}
         policy = response.headers["Content-Security-Policy"]
         assert "img-src data: https://cdn.shop.example; form-action" in policy
 
@@ -578,7 +578,7 @@ def test_without_firestore_the_reader_is_asked_to_try_again() -> None:
     page = Page(FirestoreStore(_client_of(f"{LOOPBACK}:{port}"), timeout_seconds=0.5))
     response = page("POST", Accept_Language="en")
     assert response.status == 503
-    assert "not unsubscribed yet" in response.html
+    assert "not unsubscribed yet" in response.body
     assert page.log()[0]["reason"].startswith("Firestore answered")
 
 

@@ -248,7 +248,7 @@ def show(shown: Page, response: Response) -> list[str]:
     address = "http://127.0.0.1:1/unsubscribe"
     headers = {"Content-Type": "text/html; charset=utf-8", **response.headers}
     shown.unroute_all()
-    shown.route(address, lambda route: route.fulfill(status=response.status, body=response.html, headers=headers))
+    shown.route(address, lambda route: route.fulfill(status=response.status, body=response.body, headers=headers))
     problems = watched(shown)
     shown.goto(address)
     return problems
@@ -295,7 +295,7 @@ def test_markup_that_somebody_got_into_the_page_is_not_obeyed(page: Page) -> Non
     )
     failed: list[str | None] = []
     page.on("requestfailed", lambda request: failed.append(request.failure))
-    problems = show(page, replace(response, html=response.html.replace("</main>", evil)))
+    problems = show(page, replace(response, body=response.body.replace("</main>", evil)))
     expect(page).to_have_title(re.compile("停止しますか"))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_text("hidden")).to_be_visible()

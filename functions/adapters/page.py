@@ -14,5 +14,5 @@ def serve(answer: Callable[[Request], Response], request: FlaskRequest) -> Flask
     # functions-framework reads the rest of any request body into memory before it answers, unless the response is a
     # stream: which is why the answer to a body that nobody read is one.
     is_left = not response.body_was_read and (request.content_length or "Transfer-Encoding" in request.headers)
-    html = iter([response.html]) if is_left else response.html
-    return FlaskResponse(html, response.status, dict(response.headers), mimetype="text/html")
+    body = iter([response.body]) if is_left else response.body
+    return FlaskResponse(body, response.status, dict(response.headers), mimetype=response.mimetype)

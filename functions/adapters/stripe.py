@@ -9,7 +9,7 @@ import stripe
 
 from functions.clock import Clock
 from functions.effects import Fetch, Json
-from functions.errors import Permanent, Retry
+from functions.errors import Missing, Permanent, Retry
 from functions.stripe_events import StripeEvent
 
 TIMEOUT_SECONDS = 10
@@ -40,15 +40,17 @@ class StripeApi:
     """`functions.subscriber.Stripe` on the official client.
 
     Raw responses, because the client's objects hold Decimals where webhooks have JSON: a fetched object and a
-    delivered one read the same. `base` None is api.stripe.com.
+    delivered one read the same. `base` None is api.stripe.com. Without `retries` a call is one request, for callers
+    that count requests and try again by themselves.
     """
 
-    def __init__(self, api_key: str, base: str | None, clock: Clock) -> None:
+    def __init__(self, api_key: str, base: str | None, clock: Clock, *, retries: int = MAX_RETRIES) -> None:
         self._clock = clock
+        self._retries = retries
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": base} if base else {},
-            max_network_retries=MAX_RETRIES,
+            max_network_retries=retries,
             http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
         )
 
@@ -71,6 +73,44 @@ class StripeApi:
             return self._unpaid_session(path, event)
         return self._get(path, {}, event)
 
+    def customers_with_email(self, email: str) -> list[Json]:
+        """The Customers with exactly this address, as it is spelled. Raises Retry or Permanent."""
+        found: list[Json] = self._list("/v1/customers", {"email": email}, None)["data"]
+        return found
+
+    def customers_of_user(self, key: str, user_id: str) -> list[Json]:
+        """The Customers whose metadata name this user. What is a minute old is not found yet.
+
+        Raises Retry or Permanent. Source: https://docs.stripe.com/search#metadata.
+        """
+        found: list[Json] = []
+        parameters: dict[str, Any] = {"limit": _PAGE, "query": f"metadata[{_quoted(key)}]:{_quoted(user_id)}"}
+        while True:
+            page = self._get("/v1/customers/search", parameters, None)
+            # Stripe's search ignores case, and two users may differ in nothing else.
+            found += [each for each in page["data"] if (each.get("metadata") or {}).get(key) == user_id]
+            if not page["has_more"]:
+                return found
+            parameters["page"] = page["next_page"]
+
+    def page(self, path: str, filters: dict[str, Any], after: str | None) -> tuple[list[Json], bool]:
+        """Up to 100 objects of a list after that id, newest first, and whether there are more.
+
+        Raises Retry or Permanent. Source: https://docs.stripe.com/api/pagination.
+        """
+        cursor = {"starting_after": after} if after else {}
+        page = self._get(path, {"limit": _PAGE, **filters, **cursor}, None)
+        return page["data"], page["has_more"]
+
+    def customer_session(self, customer: str) -> str:
+        """The secret with which one pricing table on one page knows its customer, for half an hour.
+
+        Raises Retry or Permanent. Source: https://docs.stripe.com/api/customer_sessions/create.
+        """
+        parameters = {"customer": customer, "components": {"pricing_table": {"enabled": True}}}
+        secret: str = self._ask("post", "/v1/customer_sessions", parameters, None)["client_secret"]
+        return secret
+
     def _unpaid_session(self, path: str, event: StripeEvent | None) -> Json:
         """With its payment intent, where the key may read one: an order does not wait for what its mail would say."""
         try:
@@ -89,32 +129,36 @@ class StripeApi:
                 return {"object": "list", "data": found}
 
     def _get(self, path: str, parameters: dict[str, Any], event: StripeEvent | None) -> Json:
+        return self._ask("get", path, parameters, event)
+
+    def _ask(self, method: str, path: str, parameters: dict[str, Any], event: StripeEvent | None) -> Json:
         options: dict[str, Any] = {}
         if event and event.account:
             options = {"stripe_context" if event.is_thin else "stripe_account": event.account}
         attempt = 0
         while True:
             try:
-                response = self._client.raw_request("get", path, **parameters, **options)
+                response = self._client.raw_request(method, path, **parameters, **options)
             except stripe.RateLimitError as error:
                 # The client leaves 429 alone. A short pause, then Pub/Sub's longer one.
-                if attempt == MAX_RETRIES or _header(error, "stripe-should-retry") == "false":
+                if attempt == self._retries or _header(error, "stripe-should-retry") == "false":
                     raise Retry("Stripe limits our rate") from error
                 self._clock.sleep(2**attempt * random.uniform(0.25, 0.5))  # noqa: S311 spreads load, keeps no secret
                 attempt += 1
             except stripe.PermissionError as error:
                 # A too narrow key is mended by an operator, and the event then succeeds.
-                raise _Denied(f"Stripe: {type(error).__name__} for GET {path}") from error
+                raise _Denied(f"Stripe: {type(error).__name__} for {method.upper()} {path}") from error
             except (stripe.APIConnectionError, stripe.AuthenticationError) as error:
                 # So is a wrong one.
-                raise Retry(f"Stripe: {type(error).__name__} for GET {path}") from error
+                raise Retry(f"Stripe: {type(error).__name__} for {method.upper()} {path}") from error
             except stripe.InvalidRequestError as error:
-                raise Permanent(
-                    f"Stripe has nothing at GET {path} ({error.code}): is STRIPE_API_KEY of the account and mode that "
-                    "sent the event?"
+                kind = Missing if error.code == "resource_missing" else Permanent
+                raise kind(
+                    f"Stripe has nothing at {method.upper()} {path} ({error.code}): is STRIPE_API_KEY of the account "
+                    "and mode that sent the event?"
                 ) from error
             except stripe.StripeError as error:
-                raise Retry(f"Stripe answered {error.http_status} to GET {path}") from error
+                raise Retry(f"Stripe answered {error.http_status} to {method.upper()} {path}") from error
             else:
                 answer: Json = json.loads(response.body)
                 return answer
@@ -127,3 +171,9 @@ class _Denied(Retry):
 def _header(error: stripe.StripeError, name: str) -> str | None:
     value: str | None = (error.headers or {}).get(name)
     return value
+
+
+def _quoted(text: str) -> str:
+    """A text in a search query, which it cannot leave: https://docs.stripe.com/search#search-syntax."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

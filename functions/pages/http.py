@@ -24,11 +24,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A status, a whole page of html, and headers. To HEAD the server sends the same without the page."""
+    """A status, a whole page or whatever else was asked for, and headers. To HEAD the server sends it without the body.
+
+    `mimetype` is the body's; text goes out in UTF-8.
+    """
 
     status: int
-    html: str
+    body: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    mimetype: str = "text/html"
     #: Whether the request's body was read to its end.
     body_was_read: bool = False
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,7 +98,7 @@ def test_every_row_of_the_table_is_served(api: StripeApi, resource: Any) -> None
 
 
 def test_an_id_of_another_kind_is_missing(api: StripeApi, client: stripe.StripeClient) -> None:
-    api.put([{"id": "ch_1", "object": "charge"}])
+    api.put([{"id": "ch_1", "object": "charge", "created": 5}])
     with pytest.raises(stripe.InvalidRequestError, match="No such customer: 'ch_1'") as raised:
         client.v1.customers.retrieve("ch_1")
     assert (raised.value.http_status, raised.value.code, raised.value.param) == (404, "resource_missing", "id")
@@ -118,12 +120,14 @@ def test_a_deleted_customer_is_retrieved_but_never_found(api: StripeApi, client:
     [
         ("GET", "/v1/customers/"),
         ("GET", "/v1/checkout/sessions//line_items"),
-        ("GET", "/v1/charges"),
+        ("GET", "/v1/refunds"),
         ("GET", "/v1/customers/cus_1/line_items"),
         ("GET", "/v2/core/events"),
         ("GET", "/"),
         ("POST", "/v1/customers"),
         ("DELETE", "/v1/customers/cus_1"),
+        ("GET", "/v1/customer_sessions"),
+        ("POST", "/v1/customer_sessions/"),
     ],
 )
 def test_any_other_url_is_unrecognized(api: StripeApi, method: str, path: str) -> None:
@@ -132,6 +136,69 @@ def test_any_other_url_is_unrecognized(api: StripeApi, method: str, path: str) -
     assert answer.status_code == 404
     assert answer.json()["error"]["message"].startswith(f"Unrecognized request URL ({method}: {path}).")
     assert api.requests()[-1]["status"] == 404
+
+
+# Customer sessions
+
+TABLE: Json = {"pricing_table": {"enabled": True}}
+
+
+def test_a_customer_session_is_for_half_an_hour_and_one_component(api: StripeApi, client: stripe.StripeClient) -> None:
+    api.put([customer(1)])
+    created: Any = client.v1.customer_sessions.create({"customer": "cus_1", "components": TABLE})  # type: ignore[typeddict-item]
+    found = created.to_dict()
+    assert found["object"] == "customer_session"
+    assert found["client_secret"].startswith("cuss_secret_")
+    assert found["expires_at"] - found["created"] == 1800
+    assert abs(found["created"] - time.time()) < 60
+    assert (found["customer"], found["livemode"]) == ("cus_1", False)
+    assert {name for name, component in found["components"].items() if component["enabled"]} == {"pricing_table"}
+    again: Any = client.v1.customer_sessions.create(
+        {"customer": "cus_1", "components": TABLE, "expand": ["customer"]}  # type: ignore[typeddict-item]
+    )
+    assert again.client_secret != created.client_secret
+    assert again.customer.id == "cus_1"
+    assert [each["client_secret"] for each in api.customer_sessions()] == [created.client_secret, again.client_secret]
+    api.clear()
+    assert api.customer_sessions() == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "param", "message"),
+    [
+        ({"components": TABLE}, "parameter_missing", "customer", "Missing required param: customer."),
+        ({"customer": "cus_1"}, "parameter_missing", "components", "Missing required param: components."),
+        ({"customer": "cus_1", "components": {"pricing_table": {"enabled": False}}}, None, "components", "component"),
+        (
+            {"customer": "cus_1", "components": {"pricing_table": {"enabled": "yes"}}},
+            *(None, "components[pricing_table][enabled]", "Invalid boolean: yes"),
+        ),
+        (
+            {"customer": "cus_1", "components": {"carousel": {"enabled": True}}},
+            *("parameter_unknown", "components[carousel][enabled]", "Received unknown parameter"),
+        ),
+        ({"customer": "", "components": TABLE}, "parameter_invalid_empty", "customer", "empty string"),
+        ({"customer": "cus_2", "components": TABLE}, "resource_missing", "customer", "No such customer: 'cus_2'"),
+        ({"customer": "cus_gone", "components": TABLE}, "resource_missing", "customer", "No such customer"),
+        ({"customer": "guest_1", "components": TABLE}, "resource_missing", "customer", "No such customer"),
+        ({"customer": "price_1", "components": TABLE}, "resource_missing", "customer", "No such customer"),
+        ({"customer": "cus_1", "components": TABLE, "expand": ["components"]}, None, None, "cannot be expanded"),
+    ],
+)
+def test_a_customer_session_is_refused_as_stripe_refuses_it(
+    *,
+    api: StripeApi,
+    client: stripe.StripeClient,
+    parameters: Any,
+    code: str | None,
+    param: str | None,
+    message: str,
+) -> None:
+    deleted = {"id": "cus_gone", "object": "customer", "deleted": True}
+    api.put([customer(1), deleted, {"id": "price_1", "object": "price", "created": 1}])
+    with pytest.raises(stripe.InvalidRequestError, match=re.escape(message)) as raised:
+        client.v1.customer_sessions.create(parameters)
+    assert (raised.value.http_status, raised.value.code, raised.value.param) == (400, code, param)
 
 
 # Expanding
@@ -866,7 +933,9 @@ def test_stripes_own_objects_are_served_unchanged(
         api.put([sample])
         assert read(f"/v1/{resource.path}/{sample['id']}") == sample
         if resource.filters is not None:
-            data = [] if sample.get("deleted") else [sample]
+            # Subscriptions that have ended are only listed on request.
+            is_hidden = sample.get("deleted") or (object_type == "subscription" and sample["status"] == "canceled")
+            data = [] if is_hidden else [sample]
             page = {"object": "list", "data": data, "has_more": False, "url": f"/v1/{resource.path}"}
             assert read(f"/v1/{resource.path}") == page
 

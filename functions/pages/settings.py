@@ -15,3 +15,21 @@ class UnsubscribeSettings:
     keys: tuple[str, ...] = field(repr=False)
     #: The page looks like the mail that leads to it.
     mail: MailSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricingSettings:
+    """What `pricing_page` needs, besides who keeps the accounts."""
+
+    project: str
+    database: str
+    stripe_api_key: str = field(repr=False)
+    #: None: api.stripe.com.
+    stripe_api_base: str | None
+    #: `prctbl_…` and `pk_…`: both are for everybody to see.
+    pricing_table_id: str
+    publishable_key: str
+    #: The origins, as browsers write them, whose pages may ask with their users' tokens and read the answer.
+    allowed_origins: frozenset[str]
+    #: The page looks like the mail.
+    mail: MailSettings

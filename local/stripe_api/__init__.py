@@ -1,7 +1,8 @@
 """A local stand-in for api.stripe.com: serves the objects it was given, in Stripe's shapes, with Stripe's errors.
 
-It reads and never decides: nothing here computes a total or creates an object. What it serves is what was put in, so
-payloads captured from Stripe come out unchanged. Everything that Stripe would refuse, it refuses.
+It reads and never decides: nothing here computes a total. What it serves is what was put in, so payloads captured from
+Stripe come out unchanged. Everything that Stripe would refuse, it refuses. All that it creates is customer sessions,
+which belong to a page and not to the account.
 
 Control, without a key; the leading underscore cannot collide with Stripe:
 

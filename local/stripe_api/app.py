@@ -12,6 +12,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from local.stripe_api import endpoints
+from local.stripe_api.customer_sessions import CustomerSessions
 from local.stripe_api.errors import StripeError, Unacceptable, bad_key, no_key, unrecognized_url
 from local.stripe_api.faults import Faults
 from local.stripe_api.journal import Journal
@@ -23,7 +24,7 @@ DEFAULT_VERSION = "2026-10-28.endive"
 _KEY = re.compile(r"[sr]k_(test|live)_[A-Za-z0-9_]+")
 
 
-def create_app(store: Store, faults: Faults, journal: Journal) -> Flask:
+def create_app(store: Store, faults: Faults, journal: Journal, customer_sessions: CustomerSessions) -> Flask:
     """The WSGI application."""
     app = Flask(__name__)
     # An empty id (/v1/checkout/sessions//line_items) is an error at Stripe, not a redirect to another endpoint.
@@ -62,6 +63,7 @@ def create_app(store: Store, faults: Faults, journal: Journal) -> Flask:
         return refuse(unrecognized_url(request.method, request.path))
 
     _add_resources(app, store)
+    _add_customer_sessions(app, store, customer_sessions)
     _add_control(app, store, faults, journal)
     return app
 
@@ -79,8 +81,19 @@ def _add_resources(app: Flask, store: Store) -> None:
             get(resource.path, partial(endpoints.list_objects, store, resource))
         if resource.search_fields is not None:
             get(f"{resource.path}/search", partial(endpoints.search_objects, store, resource))
+        for name in resource.related:
+            get(f"{resource.path}/<object_id>/{name}", partial(endpoints.list_related, store, resource, name))
         for name in resource.sublists:
             get(f"{resource.path}/<object_id>/{name}", partial(endpoints.list_sublist, store, resource, name))
+
+
+def _add_customer_sessions(app: Flask, store: Store, customer_sessions: CustomerSessions) -> None:
+    path = "/v1/customer_sessions"
+
+    def create() -> dict[str, Any]:
+        return customer_sessions.create(store, list(request.form.items(multi=True)))
+
+    app.add_url_rule(path, path, create, methods=["POST"], provide_automatic_options=False)
 
 
 def _add_control(app: Flask, store: Store, faults: Faults, journal: Journal) -> None:

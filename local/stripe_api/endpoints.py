@@ -33,7 +33,23 @@ def list_objects(store: Store, resource: Resource, query: Query) -> Answer:
         parameters,
         url=f"/v1/{resource.path}",
         object_type=resource.object,
-        matches=paging.filtered(parameters, fields, resource.flags, resource.choices),
+        matches=paging.filtered(parameters, fields, resource.flags, resource.choices, resource.hidden),
+    )
+    return _expanded(answer, parameters, store)
+
+
+def list_related(store: Store, resource: Resource, name: str, query: Query, object_id: str) -> Answer:
+    """GET /v1/{path}/{id}/{name}: other objects that name this one, newest first."""
+    object_type, field = resource.related[name]
+    fields = (BY_OBJECT[object_type].filters or frozenset()) - {field}
+    parameters = Parameters.of(query, fields | paging.CURSORS)
+    _existing(store, resource, object_id)
+    answer = paging.page(
+        [item for item in store.all(object_type) if item.get(field) == object_id],
+        parameters,
+        url=f"/v1/{resource.path}/{object_id}/{name}",
+        object_type=object_type,
+        matches=paging.filtered(parameters, fields),
     )
     return _expanded(answer, parameters, store)
 

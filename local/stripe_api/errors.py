@@ -44,8 +44,9 @@ class StripeError(Exception):
 def _headers(status: int) -> dict[str, str]:
     """What the SDK's retries go by.
 
-    Stripe's rate limit leaves it to the client, and the SDK then does not try again. A failed POST should not be
-    repeated, but a GET, the only thing there is here, changes nothing and may be.
+    Stripe's rate limit leaves it to the client, and the SDK then does not try again. A GET changes nothing and may be
+    repeated, and so may the one POST there is: a customer session more does no harm, and the SDK sends a key by which
+    Stripe knows the request again.
     """
     if status == _RATE_LIMITED:
         return {"Stripe-Rate-Limited-Reason": "global-rate"}

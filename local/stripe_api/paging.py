@@ -55,12 +55,15 @@ def filtered(
     fields: Collection[str],
     flags: Collection[str] = (),
     choices: Mapping[str, str] = MappingProxyType({}),
+    hidden: Mapping[str, str] = MappingProxyType({}),
 ) -> Predicate:
     """The objects that a list with these parameters is about. A deleted object is never one of them."""
+    everything = {name for name in hidden if parameters.values.get(name) == "all"}
+    unasked = {name: value for name, value in hidden.items() if name not in parameters.values}
     equal: dict[str, str | bool | None] = {
         name: parameters.boolean(name) if name in flags else parameters.values[name]
         for name in fields
-        if name in parameters.values
+        if name in parameters.values and name not in everything
     }
     allowed = {choices[name]: frozenset(values) for name, values in parameters.lists.items()}
     ranges = [(_RANGES[name], value) for name in _RANGES if (value := parameters.integer(name)) is not None]
@@ -69,6 +72,7 @@ def filtered(
         return (
             not item.get("deleted")
             and all(_field(item, name) == value for name, value in equal.items())
+            and all(_field(item, name) != value for name, value in unasked.items())
             and all(_field(item, name) in values for name, values in allowed.items())
             and all(compare(item["created"], value) for compare, value in ranges)
         )

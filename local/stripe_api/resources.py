@@ -20,6 +20,11 @@ class Resource:
     choices: Mapping[str, str] = field(default_factory=dict)
     #: Fields besides `metadata` that /search understands. None: there is no search.
     search_fields: frozenset[str] | None = None
+    #: Of a list that leaves out what has one value of a field unless that field is filtered by: field -> that value.
+    #: `all` then names every value.
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    #: Lists of other objects that name this one, at /v1/{path}/{id}/{name}: name -> (their `object`, their field).
+    related: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     #: Lists that belong to the object, served page by page at /v1/{path}/{id}/{name}: name -> `object` of the items.
     sublists: Mapping[str, str] = field(default_factory=dict)
     #: Fields that Stripe leaves out unless they are expanded. Expanded, one that was never put in is null.
@@ -34,6 +39,7 @@ RESOURCES = (
         path="customers",
         filters=frozenset({"email"}),
         search_fields=frozenset({"email", "name", "phone"}),
+        related={"payment_methods": ("payment_method", "customer")},
     ),
     Resource(
         object="checkout.session",
@@ -42,13 +48,14 @@ RESOURCES = (
         sublists={"line_items": "item"},
         id_param="session",
     ),
-    Resource(object="charge", path="charges"),
+    Resource(object="charge", path="charges", filters=frozenset({"customer", "payment_intent"})),
     Resource(object="refund", path="refunds"),
-    Resource(object="dispute", path="disputes", id_param="dispute"),
+    Resource(object="dispute", path="disputes", filters=frozenset({"charge", "payment_intent"}), id_param="dispute"),
     Resource(
         object="subscription",
         path="subscriptions",
         filters=frozenset({"customer", "status", "collection_method"}),
+        hidden={"status": "canceled"},
         id_param="id",
     ),
     Resource(object="subscription_item", path="subscription_items", filters=frozenset({"subscription"})),

@@ -8,6 +8,7 @@ from typing import Any, Self
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from local.stripe_api.app import create_app
+from local.stripe_api.customer_sessions import CustomerSessions
 from local.stripe_api.faults import Faults
 from local.stripe_api.journal import Journal, RecordedRequest
 from local.stripe_api.store import Store
@@ -25,13 +26,14 @@ class StripeApi:
         self._store = Store()
         self._faults = Faults()
         self._journal = Journal()
+        self._customer_sessions = CustomerSessions()
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
         """Listen. Returns once requests are accepted; does nothing if they already are."""
         if self._server is None:
-            app = create_app(self._store, self._faults, self._journal)
+            app = create_app(self._store, self._faults, self._journal, self._customer_sessions)
             self._server = make_server("127.0.0.1", self._port, app, threaded=True, request_handler=_QuietHandler)
             self._port = self._server.server_port
             # Looking for stop() more often than the default twice a second keeps tests fast.
@@ -82,13 +84,18 @@ class StripeApi:
         """Every request so far, oldest first."""
         return self._journal.requests()
 
+    def customer_sessions(self) -> list[dict[str, Any]]:
+        """Every customer session so far, oldest first: whom a `client_secret` is of."""
+        return self._customer_sessions.all()
+
     def forget_requests(self) -> None:
         """Begin counting anew."""
         self._journal.clear()
 
     def clear(self) -> None:
-        """Back to the beginning: no objects, no faults, no requests."""
+        """Back to the beginning: no objects, no faults, no requests, no customer sessions."""
         self._store.clear()
+        self._customer_sessions.clear()
         self._faults.set([])
         self._journal.clear()
 

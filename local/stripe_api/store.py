@@ -22,6 +22,8 @@ class Store:
         #: Where an object stands in lists. Kept when it is replaced or deleted: cursors must not lose their place.
         self._ranks: dict[str, tuple[int, int]] = {}
         self._counter = itertools.count()
+        #: What `all` has answered since anything was changed.
+        self._listed: dict[str, list[dict[str, Any]]] = {}
 
     def put(self, objects: Iterable[Mapping[str, Any]]) -> int:
         """Store copies of Stripe objects, all or none, and say how many.
@@ -32,6 +34,7 @@ class Store:
         """
         ready = [_checked(number, item) for number, item in enumerate(objects)]
         with self._lock:
+            self._listed.clear()
             for item, sublists, on_request in ready:
                 key = item["id"]
                 created, turn = self._ranks.get(key) or (0, next(self._counter))
@@ -51,8 +54,10 @@ class Store:
     def all(self, object_type: str) -> list[dict[str, Any]]:
         """Every object of a type, deleted ones too, newest first; within one second the last one put in is first."""
         with self._lock:
-            found = [item for item in self._objects.values() if item["object"] == object_type]
-            return sorted(found, key=lambda item: self._ranks[item["id"]], reverse=True)
+            if object_type not in self._listed:
+                found = [item for item in self._objects.values() if item["object"] == object_type]
+                self._listed[object_type] = sorted(found, key=lambda item: self._ranks[item["id"]], reverse=True)
+            return self._listed[object_type]
 
     def sublist(self, object_id: str, name: str) -> list[dict[str, Any]]:
         """A sub-list, in the order it was put in. Empty where none was."""
@@ -71,6 +76,7 @@ class Store:
             self._sublists.clear()
             self._on_request.clear()
             self._ranks.clear()
+            self._listed.clear()
 
 
 def _checked(number: int, given: object) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str, Any]]:

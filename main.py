@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cloudevents.http import CloudEvent
     from flask import Request, Response
 
+    from functions.accounts.lookup import Lookup
+    from functions.identity import IdentityProvider
     from functions.mail.sweeper import Sweeper
     from functions.subscriber import Subscriber
 
@@ -48,6 +50,12 @@ def track_subscriptions(cloud_event: "CloudEvent") -> None:
 
 
 @functions_framework.cloud_event
+def provision_accounts(cloud_event: "CloudEvent") -> None:
+    """The topic → accounts at the identity provider, and what their tokens say."""
+    _subscriber("provision_accounts").handle(cloud_event.data["message"])
+
+
+@functions_framework.cloud_event
 def sweep_mail(cloud_event: "CloudEvent") -> None:
     """The clock → another attempt for mails that did not go out, and word to support of those that never will."""
     if _is_meant("sweep_mail", cloud_event):
@@ -70,6 +78,18 @@ def send_due_reminders(cloud_event: "CloudEvent") -> None:
 def unsubscribe(request: "Request") -> "Response":
     """A reader of offers → none any more."""
     return _unsubscribe()(request)
+
+
+@functions_framework.http
+def find_customer(request: "Request") -> "Response":
+    """A user, an address or a customer id → the customers behind it."""
+    return _find_customer()(request)
+
+
+@functions_framework.http
+def pricing_page(request: "Request") -> "Response":
+    """Whoever wants to buy → Stripe's pricing table, which knows who they are."""
+    return _pricing()(request)
 
 
 @cache
@@ -120,7 +140,16 @@ def _subscriber(name: str) -> "Subscriber":
         stripe=StripeApi(settings.stripe_api_key, settings.stripe_api_base, clock),
         clock=clock,
         log=JsonLog(sys.stdout),
+        identity=_identity() if name == "provision_accounts" else None,
     )
+
+
+def _identity() -> "IdentityProvider | None":
+    """Whoever keeps the accounts. None where nobody does who could be asked."""
+    from functions.adapters.identity import identity_provider
+    from functions.settings.accounts import identity_settings
+
+    return identity_provider(identity_settings(os.environ))
 
 
 @cache
@@ -199,12 +228,73 @@ def _unsubscribe() -> "Callable[[Request], Response]":
     return partial(serve, partial(answer, settings=settings, store=store, clock=SystemClock(), log=log))
 
 
+@cache
+def _lookup() -> "Lookup":
+    from functions.wiring import lookup_from
+
+    return lookup_from(os.environ)
+
+
+@cache
+def _find_customer() -> "Callable[[Request], Response]":
+    import sys
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.page import serve
+    from functions.log import JsonLog
+    from functions.pages.find_customer import answer
+
+    lookup, project, log = _lookup(), os.environ["GOOGLE_CLOUD_PROJECT"], JsonLog(sys.stdout)
+    return partial(serve, partial(answer, lookup=lookup, project=project, clock=SystemClock(), log=log))
+
+
+@cache
+def _pricing() -> "Callable[[Request], Response]":
+    import sys
+
+    from google.cloud.firestore import Client
+
+    from functions.accounts.owners import Owners
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.firestore import FirestoreStore
+    from functions.adapters.page import serve
+    from functions.adapters.stripe import StripeApi
+    from functions.execution import Executor
+    from functions.log import JsonLog
+    from functions.pages.pricing import answer
+    from functions.settings.accounts import account_settings
+    from functions.settings.pricing import pricing_settings
+    from functions.settings.reader import Reader
+
+    settings, clock, log, identity = pricing_settings(os.environ), SystemClock(), JsonLog(sys.stdout), _identity()
+    # Whoever waits for the page waits for this.
+    store = FirestoreStore(Client(settings.project, database=settings.database), timeout_seconds=5)
+    stripe = StripeApi(settings.stripe_api_key, settings.stripe_api_base, clock)
+    executor = Executor(store=store, stripe=stripe, mail=settings.mail, clock=clock, identity=identity)
+    owners = Owners(executor, tell_tokens=account_settings(Reader(os.environ)).claims)
+    return partial(
+        serve,
+        partial(
+            answer,
+            settings=settings,
+            identity=identity,
+            lookup=_lookup(),
+            stripe=stripe,
+            link=partial(owners.give, by="verified_email"),
+            clock=clock,
+            log=log,
+        ),
+    )
+
+
 # An instance wires itself before it serves, so that a wrong setting stops the deployment and not the first customer.
 _WIRED = {
     "stripe_webhook": _webhook,
     "sweep_mail": _sweeper,
     "send_due_reminders": _sender,
     "unsubscribe": _unsubscribe,
+    "find_customer": _find_customer,
+    "pricing_page": _pricing,
 }
 if _target := os.environ.get("FUNCTION_TARGET"):
     _WIRED.get(_target, partial(_subscriber, _target))()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from deploy.functions import BUILD_ACCOUNT, PUSH_ACCOUNT, deployed, scheduled, subscribed
 from deploy.steps import Step, Target, gcloud, role_on, role_on_project
-from functions.topology import CLOCK_TOPIC, DEAD_LETTER_TOPIC, FUNCTIONS, TOPIC, Function
+from functions.topology import CLOCK_TOPIC, DEAD_LETTER_TOPIC, TOPIC, Function, chosen
 
 _APIS = (
     "artifactregistry",
@@ -25,14 +25,17 @@ _APIS = (
 #: https://cloud.google.com/functions/docs/securing/build-custom-sa. The default account has none of these in projects
 #: made since 2024.
 _BUILD_ROLES = ("artifactregistry.writer", "logging.logWriter", "storage.objectViewer")
+#: https://firebase.google.com/docs/projects/iam/roles-predefined-product#auth
+_ACCOUNT_ROLES = {"finds": "firebaseauth.viewer", "changes": "firebaseauth.admin"}
 #: The only one that publishes events, whatever else is called over http.
 _WEBHOOK = "stripe_webhook"
 #: Secrets that come from nowhere, and what makes them up.
 _RANDOM = {"UNSUBSCRIBE_KEYS": "openssl rand -base64 48"}
 
 
-def plan(target: Target, functions: Sequence[Function] = FUNCTIONS) -> list[Step]:
-    """Every step of the deployment, in order."""
+def plan(target: Target, functions: Sequence[Function] | None = None) -> list[Step]:
+    """Every step of the deployment, in order. Without `functions`, of those that the settings have a use for."""
+    functions = chosen(target.variables) if functions is None else functions
     pages = [row for row in functions if row.trigger == "http" and row.name != _WEBHOOK]
     return [
         *_prerequisites(target, functions),
@@ -50,9 +53,10 @@ def plan(target: Target, functions: Sequence[Function] = FUNCTIONS) -> list[Step
 
 
 def _prerequisites(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
+    apis = sorted({*_APIS, *(("identitytoolkit",) if target.accounts.provider == "firebase" else ())})
     yield Step(
         purpose="Enable the APIs.",
-        command=gcloud(target, "services", "enable", *(f"{api}.googleapis.com" for api in _APIS)),
+        command=gcloud(target, "services", "enable", *(f"{api}.googleapis.com" for api in apis)),
     )
     for secret in _secrets(functions):
         value = _RANDOM.get(secret, f'printf %s "${secret}"')
@@ -146,6 +150,10 @@ def _roles(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
             yield role_on(
                 target, "pubsub", "topics", CLOCK_TOPIC, account=account, role="pubsub.publisher", purpose=purpose
             )
+        what = "changes" if row.tells_tokens and target.accounts.claims else row.accounts
+        if what and target.accounts.provider == "firebase":
+            purpose = f"{row.name} {what} people's accounts."
+            yield role_on_project(target, account=account, role=_ACCOUNT_ROLES[what], purpose=purpose)
         for secret in row.secrets:
             purpose = f"{row.name} reads {secret}."
             yield role_on(

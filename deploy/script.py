@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from deploy.steps import Step, Target
-from functions.topology import FUNCTIONS
+from functions.topology import chosen
 
 _WIDTH = 120
 _NEXT_LINE = " \\\n    "
@@ -16,7 +16,7 @@ def script(steps: Iterable[Step], target: Target, wrong: str = "") -> str:
         f"# Deploys the functions to {target.project} in {target.region}, from the root of the repository.",
         "# All of it may be repeated.",
         *([f"# NOT READY, the functions would not start: {wrong}"] if wrong else []),
-        *(f"# {row.name} answers at {target.function_url(row)}" for row in FUNCTIONS if row.public),
+        *(f"# {row.name} answers at {target.function_url(row)}" for row in chosen(target.variables) if row.public),
         f"PROJECT_NUMBER=\"$(gcloud projects describe {target.project} --format='value(projectNumber)')\"",
     ]
     return "\n".join(["\n".join(header) + "\n", *(_lines(step) for step in steps)])

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from functions.accounts.settings import AccountSettings
+from functions.settings.accounts import account_settings
+from functions.settings.reader import Reader
 from functions.topology import Function
 
 
@@ -25,6 +28,11 @@ class Target:
     def function_url(self, row: Function) -> str:
         """Where a function is reached: Cloud Run functions have this address besides the one of their service."""
         return f"https://{self.region}-{self.project}.cloudfunctions.net/{row.name}"
+
+    @property
+    def accounts(self) -> AccountSettings:
+        """Who keeps the accounts of people, and what is done with them."""
+        return account_settings(Reader(self.variables))
 
     @property
     def pubsub_agent(self) -> str:

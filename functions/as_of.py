@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from functions.effects import Decision, Fetch, Kind, Read, fetch
+from functions.effects import Decision, Kind, Request, fetch
 from functions.errors import Malformed, Permanent
 from functions.stripe_events import StripeEvent
 
@@ -46,7 +46,7 @@ Facts = TypeVar("Facts")
 
 def whole(
     event: StripeEvent, kind: Kind, of: Callable[[Mapping[str, Any]], Facts]
-) -> Generator[Read | Fetch, Any, tuple[StripeEvent, Facts]]:
+) -> Generator[Request, Any, tuple[StripeEvent, Facts]]:
     """The event with its object, and the facts of that object.
 
     A thin notification gets the object as it is now. It has to be fetched before anything can be read, because the
@@ -60,9 +60,7 @@ def whole(
     return event, (yield from facts(event, kind, of))
 
 
-def facts(
-    event: StripeEvent, kind: Kind, of: Callable[[Mapping[str, Any]], Facts]
-) -> Generator[Read | Fetch, Any, Facts]:
+def facts(event: StripeEvent, kind: Kind, of: Callable[[Mapping[str, Any]], Facts]) -> Generator[Request, Any, Facts]:
     """What a snapshot says of its object, or, where it lacks something a decision needs, what Stripe says of it now.
 
     Raises Malformed, with what the event lacks, where Stripe does not say it either.

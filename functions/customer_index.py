@@ -97,6 +97,6 @@ def _ranked(entries: Mapping[str, Json]) -> Json:
 
     def best_first(customer: str) -> tuple[bool, bool, tuple[int, str]]:
         # A guest is nobody Stripe knows: a real Customer of the same person goes before it.
-        return not entries[customer].get("plans"), customer.startswith("guest_"), newest_first(customer)
+        return not entries[customer].get("plans"), paths.is_guest(customer), newest_first(customer)
 
     return {"customers": sorted(entries, key=newest_first), "primary": min(entries, key=best_first, default=None)}

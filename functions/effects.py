@@ -1,13 +1,15 @@
 """What a reaction may ask for and what it may decide, as frozen data.
 
-A reaction is a generator. It yields `Read` and `Fetch` requests, is sent the answers, and returns a `Decision`; it
-never sees a client. The same generator therefore runs against Firestore in the cloud and against a dict in a test.
+A reaction is a generator. It yields requests (`Read`, `Fetch`, questions to the identity provider), is sent the
+answers, and returns a `Decision`; it never sees a client. The same generator therefore runs against Firestore in the
+cloud and against a dict in a test.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from functions.identity import Question
 from functions.letters import Letter
 
 Json = dict[str, Any]
@@ -42,9 +44,14 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read these documents in one batch. Answered with `Documents`."""
+    """Read these documents in one batch. Answered with `Documents`.
+
+    Within one decision a document is read once, and its version is what the commit depends on. `fresh` reads it again,
+    for who wants to know whether something has changed meanwhile.
+    """
 
     paths: tuple[str, ...]
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +109,22 @@ class Decision:
     letters: tuple[Letter, ...] = ()
     #: Committed too where a document came of the letters, and not otherwise.
     with_mail: tuple[Effect, ...] = ()
+    #: What has to be decided next, once this is committed: on every delivery, also where there was nothing to commit.
+    then: "Callable[[], Reaction] | None" = None
 
 
-Reaction = Generator[Read | Fetch, Any, Decision]
+#: What a reaction may ask for.
+Request = Read | Fetch | Question
+Reaction = Generator[Request, Any, Decision]
 
 
-def read(*paths: str) -> Generator[Read | Fetch, Any, Documents]:
+def read(*paths: str) -> Generator[Request, Any, Documents]:
     """`documents = yield from read(...)`, typed."""
     documents: Documents = yield Read(paths)
     return documents
 
 
-def fetch(kind: Kind, object_id: str) -> Generator[Read | Fetch, Any, Json]:
+def fetch(kind: Kind, object_id: str) -> Generator[Request, Any, Json]:
     """`customer = yield from fetch("customer", "cus_…")`, typed."""
     answer: Json = yield Fetch(kind, object_id)
     return answer

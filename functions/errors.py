@@ -16,12 +16,20 @@ class Permanent(Exception):
         self.detail = detail
 
 
+class Missing(Permanent):
+    """Stripe has no such object: it is deleted, or was never there."""
+
+
 class Malformed(Permanent):
     """Stripe's data lacks something a decision needs, or has it in an impossible form."""
 
 
 class Retry(Exception):
     """Something outside failed for now: raise, so that Pub/Sub delivers the event again with backoff."""
+
+
+class NotYet(Retry):
+    """What another function does with the same event is not done yet: look again in a moment."""
 
 
 class Unexpected(Exception):

@@ -12,7 +12,10 @@ _ESCAPED = {"/": "%2F", "%": "%25"}
 
 #: The collections at the root that are ours, beside the one for mail, whose name is a setting.
 COLLECTIONS = frozenset(
-    {"customers", "customer_index", "users", "payments", "parked_events", "prices", "addresses", "deliveries", "sweeps"}
+    {
+        *("customers", "customer_index", "users", "payments", "parked_events", "prices", "addresses", "deliveries"),
+        *("sweeps", "budgets", "operations"),
+    }
 )
 
 
@@ -64,6 +67,11 @@ def guest_customer(email: str | None, user_id: str | None, session: str) -> str:
     return f"guest_{hashlib.sha256(identity.encode('utf-8', 'replace')).hexdigest()[:24]}"
 
 
+def is_guest(customer_id: str) -> bool:
+    """Whether it is a pseudo customer, of whom Stripe knows nothing."""
+    return customer_id.startswith("guest_")
+
+
 def customer(customer_id: str) -> str:
     """`customers/{customer}`: one Stripe Customer, or one guest."""
     return f"customers/{document_id(customer_id)}"
@@ -89,6 +97,11 @@ def payment_method(customer_id: str, payment_method_id: str) -> str:
     return f"{customer(customer_id)}/payment_methods/{document_id(payment_method_id)}"
 
 
+def claims(customer_id: str) -> str:
+    """`customers/{customer}/private/claims`: every user who claims the customer, where there is more than one."""
+    return f"{customer(customer_id)}/private/claims"
+
+
 def index_of_email(email: str | None) -> tuple[str, ...]:
     """`customer_index/email:{normalised}`: from an address to its customers. Empty where there is no address."""
     address = normalise_email(email)
@@ -98,6 +111,11 @@ def index_of_email(email: str | None) -> tuple[str, ...]:
 def index_of_user(user_id: str | None) -> tuple[str, ...]:
     """`customer_index/user:{id}`: from a user to their customers. Empty where there is no user."""
     return (f"customer_index/{document_id(f'user:{user_id}')}",) if user_id else ()
+
+
+def index_of_customer(customer_id: str) -> str:
+    """`customer_index/customer:{id}`: that Stripe was asked for a customer and has none. Others are `customers/{c}`."""
+    return f"customer_index/{document_id(f'customer:{customer_id}')}"
 
 
 def user(user_id: str) -> str:
@@ -131,9 +149,19 @@ def address_hash(email: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
+def budget(name: str) -> str:
+    """`budgets/{name}`: until when the calls of all instances to somebody who limits their rate are given out."""
+    return f"budgets/{document_id(name)}"
+
+
 def parked_event(event_id: str, function: str) -> str:
     """`parked_events/{event}_{function}`: an event that could not be processed there."""
     return f"parked_events/{document_id(f'{event_id}_{function}')}"
+
+
+def operation(name: str) -> str:
+    """`operations/{name}`: how far something is that an operator runs."""
+    return f"operations/{document_id(name)}"
 
 
 def mail(collection: str, mail_id: str) -> str:

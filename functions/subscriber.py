@@ -2,48 +2,25 @@
 
 import base64
 import binascii
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from functions.clock import Clock
-from functions.effects import Decision, Effect, Fetch, Json, Outcome, Reaction, Read
+from functions.effects import Decision, Effect, Outcome, Reaction
 from functions.errors import Conflict, Malformed, Permanent, Retry, Unexpected
+from functions.execution import Cost, Executor, Stripe
+from functions.identity import IdentityProvider
 from functions.log import Log, Severity
 from functions.mail.outbox import Unwritten, post
 from functions.parking import park
 from functions.settings.subscriber import SubscriberSettings
-from functions.store import Found, Store, without_what_exists
+from functions.store import Store, without_what_exists
 from functions.stripe_events import StripeEvent, parse
 from functions.topology import Function
 
-#: How often one delivery reads and decides again when others change the same documents. Then Pub/Sub's backoff is
-#: the better way to wait.
-ROUNDS = 6
-_FIRST_PAUSE_SECONDS = 0.02
-
-
-class Stripe(Protocol):
-    """Stripe's API."""
-
-    def fetch(self, request: Fetch, event: StripeEvent) -> Json:
-        """An object as it is now, of the account the event came from. Raises Retry or Permanent."""
-
-
 React = Callable[[StripeEvent, SubscriberSettings], Reaction]
-
-
-@dataclass(slots=True)
-class Cost:
-    """What one event cost, for its log line and for the tests that hold it to a budget."""
-
-    reads: int = 0
-    writes: int = 0
-    stripe_calls: int = 0
-    rounds: int = 0
-    mails: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +34,15 @@ class Subscriber:
     stripe: Stripe
     clock: Clock
     log: Log
+    #: Only where the function asks it.
+    identity: IdentityProvider | None = None
+
+    def apply(self, event: StripeEvent, cost: Cost | None = None) -> tuple[Decision, tuple[Unwritten, ...]]:
+        """Decide on one event and commit what comes of it. Raises Retry or Permanent; nothing is parked."""
+        executor = Executor(
+            store=self.store, stripe=self.stripe, mail=self.settings.mail, clock=self.clock, identity=self.identity
+        )
+        return executor.run(partial(self.react, event, self.settings), event, cost)
 
     def handle(self, message: Mapping[str, Any]) -> Outcome:
         """Process one Pub/Sub message: `data` (base64), `attributes`, `messageId`.
@@ -84,6 +70,7 @@ class Subscriber:
                 reads=cost.reads,
                 writes=cost.writes,
                 stripe_calls=cost.stripe_calls,
+                identity_calls=cost.identity_calls or None,
                 rounds=cost.rounds,
                 mails=cost.mails or None,
             )
@@ -98,7 +85,7 @@ class Subscriber:
             if event.type not in self.function.event_types:
                 say("DEBUG", "ignored", "not a type of this function")
                 return "ignored"
-            decision, unwritten = self._decide_and_commit(event, cost)
+            decision, unwritten = self.apply(event, cost)
         except Permanent as problem:
             reason = str(problem)
             if event and isinstance(problem, Malformed):
@@ -134,60 +121,6 @@ class Subscriber:
                 mail=each.mail,
             )
         return decision.outcome
-
-    def _decide_and_commit(self, event: StripeEvent, cost: Cost) -> tuple[Decision, tuple[Unwritten, ...]]:
-        """One batched read, one decision, one commit; again from the start when somebody else was quicker."""
-        conflict = ""
-        for round_number in range(ROUNDS):
-            cost.rounds += 1
-            found: dict[str, Found] = {}
-            decision = self._drive(self.react(event, self.settings), event, found, cost)
-            if not decision.effects:
-                return decision, ()
-            mail = post(decision.letters, self.settings.mail, self.clock.now())
-            effects: tuple[Effect, ...] = (
-                *decision.effects,
-                *mail.documents,
-                *(decision.with_mail if mail.documents else ()),
-            )
-            if conflict:
-                effects = without_what_exists(effects, found, partial(self._read, cost))
-            try:
-                self.store.commit(effects, found)
-            except Conflict as problem:
-                conflict = str(problem)
-                # Spread, so that deliveries that collided once do not collide again.
-                self.clock.sleep(_FIRST_PAUSE_SECONDS * 2**round_number * random.uniform(0.5, 1.5))  # noqa: S311 no secret
-                continue
-            cost.writes += len(effects)
-            cost.mails += len(mail.documents)
-            return decision, mail.unwritten
-        raise Retry(f"the documents changed under {ROUNDS} attempts to commit: {conflict}")
-
-    def _read(self, cost: Cost, wanted: Sequence[str]) -> Mapping[str, Found]:
-        cost.reads += len(wanted)
-        return self.store.read(wanted)
-
-    def _drive(self, reaction: Reaction, event: StripeEvent, found: dict[str, Found], cost: Cost) -> Decision:
-        """Answer a reaction's requests until it decides."""
-        go_on: Callable[[], Read | Fetch] = partial(reaction.send, None)
-        while True:
-            try:
-                request = go_on()
-            except StopIteration as decided:
-                decision: Decision = decided.value
-                return decision
-            if isinstance(request, Read):
-                wanted = [path for path in dict.fromkeys(request.paths) if path not in found]
-                found.update(self._read(cost, wanted) if wanted else {})
-                go_on = partial(reaction.send, {path: found[path].fields for path in request.paths})
-            else:
-                cost.stripe_calls += 1
-                try:
-                    go_on = partial(reaction.send, self.stripe.fetch(request, event))
-                except Permanent as problem:
-                    # The reaction asked, and may know better what it means.
-                    go_on = partial(reaction.throw, problem)
 
     def _park(self, parked: Decision, now: float) -> None:
         """Keep an event that cannot succeed, and tell support, in one commit; the first reason stays. Raises Retry."""

@@ -4,8 +4,11 @@
 one row here, one file in `reactions`, one entry point in `main.py`, one fixture, one test.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from functions.message_filter import message_filter
 
 #: Every verified event. Messages are kept for 7 days, so that a subscription can be sought back.
 TOPIC = "stripe-events"
@@ -13,9 +16,6 @@ TOPIC = "stripe-events"
 CLOCK_TOPIC = "stripe-clock"
 #: What a function could not process within its delivery attempts.
 DEAD_LETTER_TOPIC = "stripe-events-dead-letters"
-
-#: Google refuses longer filters: https://cloud.google.com/pubsub/docs/subscription-message-filter#filtering_syntax
-MAX_FILTER_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,14 @@ class Function:
     #: Settings from the environment, and secrets from Secret Manager, that this function reads.
     variables: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    #: Secrets that exist only where another variable has a certain value: name -> (variable, value).
+    secrets_if: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    #: The variable without which there is no use for the function, and it is not deployed.
+    only_with: str = ""
+    #: What it does with the accounts of people, where Firebase keeps them; and whether it changes them too where
+    #: tokens say what is paid for.
+    accounts: Literal["", "finds", "changes"] = ""
+    tells_tokens: bool = False
     public: bool = False
     #: Whether a run that has more to do than it can asks the clock's topic for another one.
     continues: bool = False
@@ -72,6 +80,17 @@ ONLY_THIN = frozenset(
     )
 )
 
+SUBSCRIPTION_TYPES = (
+    *(
+        f"customer.subscription.{what}"
+        for what in (
+            *("created", "updated", "deleted", "paused", "resumed", "trial_will_end"),
+            *("pending_update_applied", "pending_update_expired"),
+        )
+    ),
+    *sorted(ONLY_THIN),
+)
+
 #: What every function that writes mail may be told; the brand's name and support's address it has to be told.
 MAIL_VARIABLES = (
     *("BRAND_NAME", "BRAND_URL", "BRAND_LOGO_URL", "BRAND_COLOR", "MAIL_FOOTER", "UPGRADE_URL", "SUPPORT_EMAIL"),
@@ -80,6 +99,7 @@ MAIL_VARIABLES = (
 #: What every function that reacts to events may be told.
 SUBSCRIBER_VARIABLES = (
     *("STRIPE_API_BASE", "USER_ID_KEY", "MARKETING_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS"),
+    *("ACCOUNTS", "ACCOUNT_PHONE", "CLAIMS", "IDENTITY"),
     *("UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS"),
     *MAIL_VARIABLES,
 )
@@ -127,14 +147,7 @@ FUNCTIONS: tuple[Function, ...] = (
         name="track_subscriptions",
         trigger="events",
         event_types=(
-            *(
-                f"customer.subscription.{what}"
-                for what in (
-                    *("created", "updated", "deleted", "paused", "resumed", "trial_will_end"),
-                    *("pending_update_applied", "pending_update_expired"),
-                )
-            ),
-            *sorted(ONLY_THIN),
+            *SUBSCRIPTION_TYPES,
             *(
                 f"invoice.{what}"
                 for what in (
@@ -150,6 +163,19 @@ FUNCTIONS: tuple[Function, ...] = (
         ),
         variables=SUBSCRIBER_VARIABLES,
         secrets=("STRIPE_API_KEY",),
+    ),
+    Function(
+        name="provision_accounts",
+        trigger="events",
+        event_types=(
+            *("customer.created", "customer.updated", "customer.deleted"),
+            "checkout.session.completed",
+            *SUBSCRIPTION_TYPES,
+        ),
+        variables=(*SUBSCRIBER_VARIABLES, "IDENTITY_URL"),
+        secrets=("STRIPE_API_KEY",),
+        secrets_if={"IDENTITY_TOKEN": ("IDENTITY", "http")},
+        accounts="changes",
     ),
     Function(
         name="send_due_reminders",
@@ -176,6 +202,33 @@ FUNCTIONS: tuple[Function, ...] = (
         secrets=("UNSUBSCRIBE_KEYS",),
     ),
     Function(
+        name="find_customer",
+        trigger="http",
+        timeout_seconds=60,
+        variables=(*SUBSCRIBER_VARIABLES, "IDENTITY_URL"),
+        secrets=("STRIPE_API_KEY",),
+        secrets_if={"IDENTITY_TOKEN": ("IDENTITY", "http")},
+        tells_tokens=True,
+        # Whoever waits for the budget does nothing meanwhile.
+        concurrency=32,
+    ),
+    Function(
+        name="pricing_page",
+        trigger="http",
+        public=True,
+        timeout_seconds=30,
+        only_with="PRICING_TABLE_ID",
+        variables=(
+            *SUBSCRIBER_VARIABLES,
+            *("IDENTITY_URL", "PRICING_TABLE_ID", "STRIPE_PUBLISHABLE_KEY", "ALLOWED_ORIGINS"),
+        ),
+        secrets=("STRIPE_API_KEY",),
+        secrets_if={"IDENTITY_TOKEN": ("IDENTITY", "http")},
+        accounts="finds",
+        # Whoever is linked here has their plans in their tokens at once.
+        tells_tokens=True,
+    ),
+    Function(
         name="sweep_mail",
         trigger="clock",
         schedule="*/5 * * * *",
@@ -196,33 +249,24 @@ CLOCKED: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger ==
 EVENT_TYPES: frozenset[str] = frozenset(t for function in FUNCTIONS for t in function.event_types)
 
 
+def chosen(variables: Mapping[str, str]) -> tuple[Function, ...]:
+    """The rows that these settings have a use for, each with the secrets it then reads."""
+    return tuple(
+        replace(
+            row,
+            secrets=(
+                *row.secrets,
+                *(name for name, (variable, value) in row.secrets_if.items() if variables.get(variable) == value),
+            ),
+        )
+        for row in FUNCTIONS
+        if not row.only_with or variables.get(row.only_with)
+    )
+
+
 def function(name: str) -> Function:
     """The row of that name. Raises LookupError naming the rows there are."""
     for row in FUNCTIONS:
         if row.name == name:
             return row
     raise LookupError(f"no function {name!r} in the topology; there are: {', '.join(r.name for r in FUNCTIONS)}")
-
-
-def message_filter(event_types: tuple[str, ...]) -> str:
-    """An expression of at most MAX_FILTER_BYTES that passes all of these types.
-
-    Exact where that fits; else families of types (`checkout.session.`) are passed by their prefix, the largest
-    family first. What passes beyond the types is acknowledged by the function without any work.
-    """
-    if not event_types:
-        raise ValueError("no event types: the empty filter would pass everything")
-    exact, prefixes = list(event_types), list[str]()
-    while len(expression := _expression(exact, prefixes).encode()) > MAX_FILTER_BYTES:
-        families = {t[: t.rindex(".") + 1] for t in exact}
-        if not families:
-            raise ValueError(f"no Pub/Sub filter of {MAX_FILTER_BYTES} bytes passes {event_types}")
-        largest = max(sorted(families), key=lambda family: sum(len(t) for t in exact if t.startswith(family)))
-        prefixes.append(largest)
-        exact = [t for t in exact if not t.startswith(largest)]
-    return expression.decode()
-
-
-def _expression(exact: list[str], prefixes: list[str]) -> str:
-    terms = [f'hasPrefix(attributes.type, "{prefix}")' for prefix in prefixes]
-    return " OR ".join(terms + [f'attributes.type = "{t}"' for t in exact])

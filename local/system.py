@@ -18,6 +18,7 @@ from google.cloud.firestore import Client
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
 from functions.topology import CLOCK_TOPIC, CLOCKED, DEAD_LETTER_TOPIC, FUNCTIONS, SUBSCRIBERS, TOPIC
+from local.auth_emulator import AuthEmulator
 from local.emulators import Emulators
 from local.processes import NotStarted, Program, Server
 from local.stripe_api import StripeApi
@@ -30,6 +31,8 @@ _SHOP = {
     "BRAND_NAME": "Demo Shop",
     "SUPPORT_EMAIL": "support@example.com",
     "MAIL_FOOTER": "Demo Shop | 1-1 Example, Tokyo",
+    "PRICING_TABLE_ID": "prctbl_local",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_local",
 }
 #: What another program has to know, where it is set, to find its way in what the system writes.
 _TOLD = ("FIRESTORE_DATABASE", "USER_ID_KEY", "MAIL_COLLECTION")
@@ -46,6 +49,8 @@ class System:
     stripe_api: StripeApi | None
     webhook_url: str
     webhook_secret: str
+    #: Where people have accounts; None where nobody asked for it.
+    auth: AuthEmulator | None = None
 
     def settled(self, deliveries: int, *, patience_seconds: float = 60) -> list[dict[str, Any]]:
         """Wait until every subscriber has dealt with so many deliveries; then what each said of each.
@@ -91,9 +96,11 @@ def running(
     log_directory: Path,
     project: str = "demo-local",
     rules: Path = ROOT / "firestore.rules",
+    accounts: bool = False,
 ) -> Iterator[System]:
     """Start everything, and stop what was started whichever way the block ends.
 
+    With `accounts` people have accounts too, in Firebase's Auth emulator, which takes longer to start than the rest.
     `environ` may carry the settings of the README's table. With STRIPE_API_KEY Stripe itself answers, else the local
     Stripe API. Raises NotStarted.
     """
@@ -105,6 +112,7 @@ def running(
     with ExitStack() as stack:
         log_directory.mkdir(parents=True, exist_ok=True)
         emulators = stack.enter_context(Emulators.start(environ, log_directory=log_directory))
+        auth = stack.enter_context(AuthEmulator.start(environ, log_directory, project=project)) if accounts else None
         stripe_api = None if key else stack.enter_context(StripeApi())
         secret = ",".join(re.split(r"[,\s]+", environ.get("STRIPE_WEBHOOK_SECRETS", "").strip())) or (
             f"whsec_{secrets.token_hex(16)}"
@@ -115,6 +123,7 @@ def running(
             "STRIPE_API_KEY": key or "sk_test_local",
             **({"STRIPE_API_BASE": stripe_api.url} if stripe_api else {}),
             **emulators.environment(),
+            **({"IDENTITY": environ.get("IDENTITY") or "firebase", **auth.environment()} if auth else {}),
         }
         settings["UNSUBSCRIBE_KEYS"] = environ.get("UNSUBSCRIBE_KEYS", "").strip() or secrets.token_urlsafe(32)
         settings |= {name: environ.get(name, "").strip() or default for name, default in _SHOP.items()}
@@ -132,6 +141,8 @@ def running(
             environment={
                 "WEBHOOK_URL": f"{url}/stripe_webhook",
                 "UNSUBSCRIBE_URL": f"{url}/unsubscribe",
+                "PRICING_PAGE_URL": f"{url}/pricing_page",
+                "FIND_CUSTOMER_URL": f"{url}/find_customer",
                 **settings,
                 **chosen,
             },
@@ -140,6 +151,7 @@ def running(
             stripe_api=stripe_api,
             webhook_url=f"{url}/stripe_webhook",
             webhook_secret=secret.split(",")[0],
+            auth=auth,
         )
 
 

@@ -43,7 +43,8 @@ def main() -> int:
         env.unlink(missing_ok=True)
         environ = settings()
         smtp = _smtp(environ)
-        with running(environ, log_directory=LOCAL / "logs" / "up", project=_project(environ)) as system:
+        logs = LOCAL / "logs" / "up"
+        with running(environ, log_directory=logs, project=_project(environ), accounts=True) as system:
             clock = Scheduler(system.tick, {row.name: row.schedule for row in CLOCKED}, SystemClock())
             with clock, _carrier(system, smtp):
                 _write(env, system.environment)
@@ -108,6 +109,9 @@ def _tell(console: Console, system: System, env: Path, smtp: tuple[str, int] | N
     table.add_row("Webhook", f"[bold]{system.webhook_url}[/]")
     table.add_row("Firestore", system.emulators.firestore_host)
     table.add_row("Pub/Sub", system.emulators.pubsub_host)
+    if system.auth:
+        table.add_row("Accounts", system.auth.host)
+    table.add_row("Pricing page", system.environment["PRICING_PAGE_URL"])
     table.add_row("Stripe API", system.stripe_api.url if system.stripe_api else "api.stripe.com, with your test key")
     kept = f"the collection {_mails(system)}; LOCAL_SMTP=host:port delivers them"
     table.add_row("Mails", f"delivered to {smtp[0]}:{smtp[1]}" if smtp else kept)
@@ -122,7 +126,7 @@ def _wait_for_a_failure(system: System) -> None:
     """Returns never, but for an interrupt or the end of the functions."""
     while True:
         time.sleep(1)
-        for server in (system.functions, *system.emulators.servers):
+        for server in (system.functions, *system.emulators.servers, *(system.auth.servers if system.auth else ())):
             if server.child.exit_status is not None:
                 raise ServerError(f"{server.name} ended by itself; {server.child.log} says why.")
 

@@ -6,8 +6,10 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from functions.accounts.settings import AccountSettings
 from functions.effects import Create, Decision, Delete, Fetch, Merge, Put, Reaction, Read
 from functions.errors import Permanent
+from functions.identity import Question, answer
 from functions.letters import Letter
 from functions.mail.outbox import post
 from functions.mail.settings import Brand, MailSettings
@@ -15,6 +17,7 @@ from functions.reminders.settings import ReminderSettings
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import StripeEvent, parse
 from local.account import Account
+from tests.directory import Directory
 
 Json = dict[str, Any]
 React = Callable[[StripeEvent, SubscriberSettings], Reaction]
@@ -27,6 +30,7 @@ SETTINGS = SubscriberSettings(
     user_id_key="user_id",
     past_due_gives_access=True,
     marketing_key="marketing",
+    accounts=AccountSettings(),
     reminders=ReminderSettings(zone=ZoneInfo("Asia/Tokyo")),
     mail=MailSettings(brand=Brand(name="Test Shop"), support_email="support@example.com"),
 )
@@ -49,13 +53,22 @@ class World:
         self.reads: list[str] = []
         self.fetches: list[Fetch] = []
         self.writes: list[str] = []
+        self.questions: list[Question] = []
+        self.directory = Directory()
         #: How long after it happened an event is delivered.
         self.delay_seconds = 10
 
     def deliver(self, react: React, data: Mapping[str, Any]) -> Decision:
-        """Decide on one event and apply the effects."""
-        self.reads, self.fetches, self.writes = [], [], []
-        reaction = react(event(data), self._settings)
+        """Decide on one event and apply the effects, and so with everything that has to follow."""
+        self.reads, self.fetches, self.writes, self.questions = [], [], [], []
+        decision = self._decide(partial(react, event(data), self._settings), event(data).created)
+        following = decision.then
+        while following:
+            following = self._decide(following, event(data).created).then
+        return decision
+
+    def _decide(self, decide: Callable[[], Reaction], created: int) -> Decision:
+        reaction = decide()
         go_on: Callable[[], Any] = partial(reaction.send, None)
         while True:
             try:
@@ -66,12 +79,18 @@ class World:
             if isinstance(request, Read):
                 self.reads += [path for path in request.paths if path not in self.reads]
                 go_on = partial(reaction.send, {path: self.documents.get(path) for path in request.paths})
-            else:
+            elif isinstance(request, Fetch):
                 self.fetches.append(request)
                 found = self._fetch(request)
                 unknown = Permanent(f"Stripe has no {request.kind} {request.id}")
                 go_on = partial(reaction.throw, unknown) if found is None else partial(reaction.send, found)
-        now = event(data).created + self.delay_seconds
+            else:
+                self.questions.append(request)
+                go_on = partial(reaction.send, answer(self.directory, request))
+        self._apply(decision, created + self.delay_seconds)
+        return decision
+
+    def _apply(self, decision: Decision, now: int) -> None:
         self.letters += [(letter, now) for letter in decision.letters]
         for effect in (*decision.effects, *(decision.with_mail if decision.letters else ())):
             self.writes.append(effect.path)
@@ -84,7 +103,6 @@ class World:
                     self.documents[effect.path] = {**self.documents.get(effect.path, {}), **effect.fields}
                 case Delete():
                     self.documents.pop(effect.path, None)
-        return decision
 
     def mail(self) -> dict[str, Json]:
         """The mail collection that came of it: id -> document. The first of a fact stays."""

@@ -587,7 +587,7 @@ class Knowing:
 
     objects: list[Json]
 
-    def fetch(self, request: Fetch, event: StripeEvent) -> Json:  # noqa: ARG002 -- of whichever account
+    def fetch(self, request: Fetch, event: StripeEvent | None) -> Json:  # noqa: ARG002 -- of whichever account
         for found in self.objects:
             if found["id"] == request.id:
                 return found

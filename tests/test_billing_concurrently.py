@@ -111,7 +111,7 @@ class Meeting:
     def __init__(self, api: StripeApi, meanwhile: Callable[[], None]) -> None:
         self._api, self._meanwhile, self.calls = api, meanwhile, 0
 
-    def fetch(self, request: Fetch, event: StripeEvent) -> Json:
+    def fetch(self, request: Fetch, event: StripeEvent | None) -> Json:
         answer = self._api.fetch(request, event)
         self.calls += 1
         if self.calls == 1:

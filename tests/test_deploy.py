@@ -25,6 +25,7 @@ from deploy.plan import plan
 from deploy.steps import Step, Target, pairs
 from functions.adapters.diary import FirestoreDiary
 from functions.adapters.mailbox import FirestoreMailbox
+from functions.message_filter import MAX_FILTER_BYTES
 from functions.reminders.rules import SCHEDULES, fields
 from functions.settings.reader import signing_keys
 from functions.topology import (
@@ -33,10 +34,10 @@ from functions.topology import (
     DEAD_LETTER_TOPIC,
     EVENT_TYPES,
     FUNCTIONS,
-    MAX_FILTER_BYTES,
     ONLY_THIN,
     TOPIC,
     Function,
+    chosen,
     function,
 )
 from local.emulators import Emulators
@@ -48,14 +49,16 @@ TARGET = Target(project="demo", region="asia-northeast1", project_number="123456
 VARIABLES = sorted({name for row in FUNCTIONS for name in row.variables})
 #: What has no default.
 REQUIRED = {"BRAND_NAME": "Demo Shop", "SUPPORT_EMAIL": "support@example.com"}
+#: What is deployed where no setting asks for more.
+CHOSEN = chosen({})
 SUBSCRIBERS = [row for row in FUNCTIONS if row.trigger == "events"]
 PUSHED = [*SUBSCRIBERS, *CLOCKED]
 #: What people open in a browser.
-PAGES = [row for row in FUNCTIONS if row.trigger == "http" and row.name != "stripe_webhook"]
+PAGES = [row for row in CHOSEN if row.trigger == "http" and row.name != "stripe_webhook"]
 #: Where offers are refused, as long as nobody says otherwise.
 UNSUBSCRIBE_URL = "https://asia-northeast1-demo.cloudfunctions.net/unsubscribe"
 #: In the order of the plan.
-DEPLOYED = [*PAGES, *(row for row in FUNCTIONS if row.trigger != "http"), function("stripe_webhook")]
+DEPLOYED = [*PAGES, *(row for row in CHOSEN if row.trigger != "http"), function("stripe_webhook")]
 
 needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not on the PATH")
 
@@ -99,7 +102,7 @@ class TestPlan:
 
     def test_deploys_every_function_once(self) -> None:
         commands = starting("gcloud", "functions", "deploy")
-        assert Counter(flags[""] for flags in commands) == Counter(row.name for row in FUNCTIONS)
+        assert Counter(flags[""] for flags in commands) == Counter(row.name for row in CHOSEN)
         for flags in commands:
             row = function(flags[""])
             assert flags["--entry-point"] == row.name
@@ -118,7 +121,7 @@ class TestPlan:
     def test_says_where_everybody_is_let_in(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(PLAN, {}) == 0
         assert re.findall(r"^# (\w+) answers at (\S+)$", capsys.readouterr().out, re.MULTILINE) == [
-            (row.name, f"https://asia-northeast1-demo.cloudfunctions.net/{row.name}") for row in FUNCTIONS if row.public
+            (row.name, f"https://asia-northeast1-demo.cloudfunctions.net/{row.name}") for row in CHOSEN if row.public
         ]
 
     def test_has_every_secret_before_it_begins_and_says_how_to_come_by_it(self) -> None:
@@ -129,7 +132,7 @@ class TestPlan:
             if step.command[:3] == ("gcloud", "secrets", "versions"):
                 assert number < first
                 hints[step.command[5].removeprefix("--secret=")] = step.hint
-        assert hints.keys() == {secret for row in FUNCTIONS for secret in row.secrets}
+        assert hints.keys() == {secret for row in CHOSEN for secret in row.secrets}
         keys = hints.pop("UNSUBSCRIBE_KEYS")
         assert keys == "openssl rand -base64 48 | gcloud secrets create UNSUBSCRIBE_KEYS --data-file=- --project=demo"
         for secret, hint in hints.items():
@@ -232,6 +235,8 @@ class TestPlan:
             (agent, "pubsub.publisher", CLOCK_TOPIC),
             # It asks for its own next run.
             ("send-due-reminders", "pubsub.publisher", CLOCK_TOPIC),
+            ("find-customer", "datastore.user", "demo"),
+            ("find-customer", "secretmanager.secretAccessor", "STRIPE_API_KEY"),
             ("unsubscribe", "datastore.user", "demo"),
             ("unsubscribe", "secretmanager.secretAccessor", "UNSUBSCRIBE_KEYS"),
         } | {
@@ -248,9 +253,38 @@ class TestPlan:
             "index_customers": ("STRIPE_API_KEY",),
             "record_orders": ("STRIPE_API_KEY", "UNSUBSCRIBE_KEYS"),
             "track_subscriptions": ("STRIPE_API_KEY",),
+            "provision_accounts": ("STRIPE_API_KEY",),
             "send_due_reminders": ("STRIPE_API_KEY", "UNSUBSCRIBE_KEYS"),
             "sweep_mail": (),
         }
+
+    def test_gives_who_asks_for_accounts_what_that_takes(self) -> None:
+        """https://firebase.google.com/docs/projects/iam/roles-predefined-product#auth."""
+        assert "firebaseauth" not in GOLDEN.read_text()
+        target = replace(TARGET, variables={"ACCOUNTS": "create", "PRICING_TABLE_ID": "prctbl_1"})
+        roles = [" ".join(command) for command in commands_of(plan(target)) if "firebaseauth" in " ".join(command)]
+        assert [re.findall(r"serviceAccount:([a-z-]+)@.*(firebaseauth\.\w+)", role) for role in roles] == [
+            [("provision-accounts", "firebaseauth.admin")],
+            [("pricing-page", "firebaseauth.viewer")],
+        ]
+        telling = replace(TARGET, variables={"CLAIMS": "on", "PRICING_TABLE_ID": "prctbl_1"})
+        lines = [" ".join(command) for command in commands_of(plan(telling))]
+        changing = [line for line in lines if "firebaseauth.admin" in line]
+        assert [re.findall(r"serviceAccount:([a-z-]+)@", line)[0] for line in changing] == [
+            *("provision-accounts", "find-customer", "pricing-page"),
+        ]
+
+    def test_has_the_token_of_another_provider_only_where_there_is_one(self) -> None:
+        assert "IDENTITY_TOKEN" not in GOLDEN.read_text()
+        target = replace(TARGET, variables={"IDENTITY": "http", "IDENTITY_URL": "https://accounts.example"})
+        told = [step.command[3] for step in plan(target) if "IDENTITY_TOKEN" in " ".join(step.command[4:])]
+        assert "provision_accounts" in told
+        assert "index_customers" not in told
+
+    def test_leaves_out_the_pricing_page_where_there_is_no_table(self) -> None:
+        assert "pricing_page" not in GOLDEN.read_text()
+        target = replace(TARGET, variables={"PRICING_TABLE_ID": "prctbl_1"})
+        assert any(step.command[:4] == ("gcloud", "functions", "deploy", "pricing_page") for step in plan(target))
 
     def test_lets_cloud_scheduler_publish_ticks_and_who_continues_and_nobody_else(self) -> None:
         granted = [f for f in starting("gcloud", "pubsub", "topics", "add-iam-policy-binding") if f[""] == CLOCK_TOPIC]
@@ -600,4 +634,4 @@ class TestFirestoreFiles:
         """https://cloud.google.com/firestore/docs/ttl: the outbox sets the field, and this makes something of it."""
         overrides = json.loads((ROOT / "firestore.indexes.json").read_text())["fieldOverrides"]
         expiring = [(entry["collectionGroup"], entry["fieldPath"]) for entry in overrides if entry.get("ttl")]
-        assert expiring == [("mail", "expires_at")]
+        assert sorted(expiring) == [("customer_index", "expires_at"), ("mail", "expires_at")]

@@ -29,6 +29,10 @@ def buy(account: Account, customer: str | None = None, email: str = "hana@exampl
     return session
 
 
+def claimants(world: World, customer: str) -> list[str]:
+    return [claim["user_id"] for claim in world.documents[f"customers/{customer}/private/claims"]["claims"]]
+
+
 def test_a_new_customer_is_recorded_and_indexed_by_email(account: Account, world: World) -> None:
     customer = account.create_customer(
         email=" Hana@Example.com", name="Hana", phone="+81312345678", preferred_locales=["ja"], metadata={"tier": "a"}
@@ -46,8 +50,10 @@ def test_a_new_customer_is_recorded_and_indexed_by_email(account: Account, world
         "deleted": False,
         "user_id": None,
         "linked_by": None,
-        "conflicts": [],
-        "claims": [],
+        "linked_at": None,
+        "is_link_exact": None,
+        "conflicts": 0,
+        "has_claims": False,
         "as_of": 1_790_000_000,
         "as_of_events": [account.events[0]["id"]],
         "mails": [f"welcome_{customer}"],
@@ -99,7 +105,7 @@ def test_a_second_user_never_steals_a_customer(account: Account, world: World) -
     buy(account, customer, client_reference_id="second")
     world.deliver_all(react)
     found = world.documents[f"customers/{customer}"]
-    assert (found["user_id"], found["conflicts"]) == ("first", ["second"])
+    assert (found["user_id"], found["conflicts"], claimants(world, customer)) == ("first", 1, ["first", "second"])
     assert "users/second" not in world.documents
     assert "customer_index/user:second" not in world.documents
 
@@ -112,7 +118,7 @@ def test_the_first_claim_in_stripes_time_holds_even_if_it_arrives_last(account: 
     for data in reversed(account.events):
         world.deliver(react, data)
     found = world.documents[f"customers/{customer}"]
-    assert (found["user_id"], found["conflicts"]) == ("first", ["second"])
+    assert (found["user_id"], found["conflicts"], claimants(world, customer)) == ("first", 1, ["first", "second"])
     assert world.documents["users/first"]["customers"] == [customer]
     assert "users/second" not in world.documents
 
@@ -141,7 +147,8 @@ def test_the_user_a_session_names_goes_before_the_metadata_of_a_customer_nobody_
         for data in order:
             fresh.deliver(react, data)
         found = fresh.documents[f"customers/{customer}"]
-        assert (found["user_id"], sorted(found["conflicts"])) == ("of-session", ["of-metadata", "too-late"])
+        assert (found["user_id"], found["conflicts"]) == ("of-session", 2)
+        assert sorted(claimants(fresh, customer)) == ["of-metadata", "of-session", "too-late"]
 
 
 def test_a_customer_that_was_linked_before_anything_arrived_stays_so(account: Account) -> None:

@@ -7,12 +7,14 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud.firestore import Client
 
+from functions.accounts.settings import AccountSettings
 from functions.adapters.firestore import FirestoreStore
 from functions.adapters.stripe import StripeApi
 from functions.effects import Outcome
@@ -20,6 +22,7 @@ from functions.log import JsonLog
 from functions.subscriber import Subscriber
 from functions.topology import EVENT_TYPES, FUNCTIONS
 from local import stripe_api as local
+from tests.directory import Directory
 from tests.driving import SETTINGS
 from tests.test_subscriber import Clock, message
 
@@ -54,15 +57,18 @@ def subscribers(firestore_client: Client, stripe_api: local.StripeApi) -> list[S
     stripe_api.clear()
     from importlib import import_module
 
+    # Where accounts are made there is most to do.
+    settings, directory = replace(SETTINGS, accounts=AccountSettings(create=True, provider="firebase")), Directory()
     return [
         Subscriber(
             function=row,
             react=import_module(f"functions.reactions.{row.name}").react,
-            settings=SETTINGS,
+            settings=settings,
             store=FirestoreStore(firestore_client),
             stripe=StripeApi("sk_test_x", stripe_api.url, Clock()),
             clock=Clock(),
             log=JsonLog(io.StringIO()),
+            identity=directory,
         )
         for row in FUNCTIONS
         if row.trigger == "events"
@@ -118,7 +124,7 @@ def test_stripes_sample_objects_pass_every_function_at_every_date(
     objects["checkout.session"] |= {"line_items": [objects.pop("item")]}
     for name in ("charge", "refund", "dispute"):
         objects[name] |= {"payment_intent": "pi_1"}
-    for name in ("payment_method", "card"):
+    for name in ("payment_method", "card", "subscription"):
         objects[name] |= {"customer": objects["customer"]["id"]}
     stripe_api.put(objects.values())
     session_without_lines = {key: value for key, value in objects[subject].items() if key != "line_items"}

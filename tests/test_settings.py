@@ -1,5 +1,6 @@
 """Settings: every variable with its default, its good and its bad values, and no secret in any message."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,8 @@ from functions.marketing.links import UnsubscribeLinks
 from functions.pages.settings import UnsubscribeSettings
 from functions.paths import COLLECTIONS
 from functions.reminders.settings import ReminderSettings
+from functions.settings.accounts import identity_settings
+from functions.settings.pricing import pricing_settings
 from functions.settings.reminders import SenderSettings, sender_settings, unsubscribe_settings
 from functions.settings.subscriber import SubscriberSettings, SweepSettings, subscriber_settings, sweep_settings
 from functions.settings.webhook import WebhookSettings, webhook_settings
@@ -28,14 +31,22 @@ SWEEP = {"GOOGLE_CLOUD_PROJECT": "my-shop", **MAIL}
 SENDER = SUBSCRIBER
 KEY, OLD_KEY = "a+B/" * 16, "0123456789abcdef" * 2
 UNSUBSCRIBE = {"GOOGLE_CLOUD_PROJECT": "my-shop", "UNSUBSCRIBE_KEYS": KEY, **MAIL}
+PRICING = {"PRICING_TABLE_ID": "prctbl_1", "STRIPE_PUBLISHABLE_KEY": "pk_test_a"}
 PAGE = "https://shop.example/unsubscribe"
 #: What a function reads its settings with. Every function that reacts to events has the same ones.
-READ_BY: dict[str, Read] = {
+READ_BY: dict[str, Callable[[Mapping[str, str]], object]] = {
     "stripe_webhook": webhook_settings,
     "send_due_reminders": sender_settings,
     "unsubscribe": unsubscribe_settings,
     "sweep_mail": sweep_settings,
     **{row.name: subscriber_settings for row in FUNCTIONS if row.trigger == "events"},
+    "provision_accounts": lambda environ: (subscriber_settings(environ), identity_settings(environ)),
+    "find_customer": lambda environ: (subscriber_settings(environ), identity_settings(environ)),
+    "pricing_page": lambda environ: (
+        subscriber_settings(environ),
+        identity_settings(environ),
+        pricing_settings(environ),
+    ),
 }
 VARIABLES = (
     "GOOGLE_CLOUD_PROJECT",
@@ -599,8 +610,57 @@ class Listening(Mapping[str, str]):
 
 @pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row.name)
 def test_a_function_is_given_everything_it_reads_but_the_links_of_offers_that_it_does_not_make(row: Function) -> None:
-    environ = Listening(WEBHOOK | SUBSCRIBER | UNSUBSCRIBE)
+    environ = Listening(WEBHOOK | SUBSCRIBER | UNSUBSCRIBE | PRICING)
     READ_BY[row.name](environ)
-    given = {"GOOGLE_CLOUD_PROJECT", *row.variables, *row.secrets}
+    given = {"GOOGLE_CLOUD_PROJECT", *row.variables, *row.secrets, *row.secrets_if}
     assert given <= environ.asked
     assert environ.asked - given <= {"UNSUBSCRIBE_URL", "UNSUBSCRIBE_KEYS"}
+
+
+# Accounts.
+
+
+@pytest.mark.parametrize(
+    ("chosen", "create", "claims", "provider"),
+    [
+        pytest.param({}, False, False, "none", id="by default nobody is asked"),
+        pytest.param({"IDENTITY": "firebase"}, False, False, "firebase", id="asked, and nothing made"),
+        pytest.param({"ACCOUNTS": "create"}, True, False, "firebase", id="made, by Firebase"),
+        pytest.param({"CLAIMS": "on"}, False, True, "firebase", id="told, to Firebase"),
+        pytest.param({"ACCOUNTS": "create", "IDENTITY": "http"}, True, False, "http", id="made elsewhere"),
+    ],
+)
+def test_accounts_are_made_and_asked_for_as_the_settings_say(
+    chosen: dict[str, str], create: bool, claims: bool, provider: str
+) -> None:
+    accounts = subscriber_settings(SUBSCRIBER | chosen).accounts
+    assert (accounts.create, accounts.claims, accounts.provider) == (create, claims, provider)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "problem"),
+    [
+        ({"ACCOUNTS": "make"}, "ACCOUNTS is 'make'; say link or create"),
+        ({"IDENTITY": "auth0"}, "IDENTITY is 'auth0'; say none, firebase or http"),
+        ({"ACCOUNTS": "create", "IDENTITY": "none"}, "IDENTITY is 'none', but ACCOUNTS=create needs somebody"),
+        ({"CLAIMS": "on", "IDENTITY": "none"}, "IDENTITY is 'none', but CLAIMS=on needs somebody"),
+        ({"IDENTITY": "http"}, "IDENTITY_URL is not set; IDENTITY_TOKEN is not set"),
+        (
+            {"IDENTITY": "http", "IDENTITY_URL": "http://accounts.example"},
+            "IDENTITY_URL is not the address of a function",
+        ),
+        ({"IDENTITY": "http", "IDENTITY_TOKEN": "short"}, "IDENTITY_TOKEN must be one word of 16 characters or more"),
+    ],
+)
+def test_accounts_that_cannot_work_are_refused_by_name(chosen: dict[str, str], problem: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(problem)):
+        identity_settings(SUBSCRIBER | chosen)
+
+
+def test_the_token_of_a_provider_is_in_no_text_of_its_settings() -> None:
+    token = "t0ken-that-nobody-may-see"
+    settings = identity_settings(
+        SUBSCRIBER | {"IDENTITY": "http", "IDENTITY_URL": "https://accounts.example/v1", "IDENTITY_TOKEN": token}
+    )
+    assert settings.token == token
+    assert token not in repr(settings)

@@ -18,12 +18,13 @@ from functions.adapters.firestore import FirestoreStore
 from functions.adapters.stripe import StripeApi
 from functions.effects import Decision, Effect, Put, Reaction, read
 from functions.errors import Retry, Unexpected
+from functions.execution import ROUNDS
 from functions.log import JsonLog
-from functions.reactions import index_customers, record_orders, track_subscriptions
+from functions.reactions import index_customers, provision_accounts, record_orders, track_subscriptions
 from functions.settings.subscriber import SubscriberSettings
 from functions.store import Found, Store
 from functions.stripe_events import StripeEvent
-from functions.subscriber import ROUNDS, Subscriber
+from functions.subscriber import Subscriber
 from functions.topology import function
 from local import stripe_api as local
 from local.account import Account, Line
@@ -93,6 +94,7 @@ def make(firestore_client: Client, server: local.StripeApi) -> Make:
             "index_customers": index_customers.react,
             "record_orders": record_orders.react,
             "track_subscriptions": track_subscriptions.react,
+            "provision_accounts": provision_accounts.react,
         }
         subscriber = Subscriber(
             function=function(name),
@@ -358,7 +360,7 @@ class Changing:
     def __init__(self, account: Account, customer: str, meanwhile: Callable[[], None]) -> None:
         self._account, self._customer, self._meanwhile = account, customer, meanwhile
 
-    def fetch(self, _request: Any, _event: StripeEvent) -> Json:
+    def fetch(self, _request: Any, _event: StripeEvent | None) -> Json:
         answer = dict(self._account.objects[self._customer])
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
         meanwhile()

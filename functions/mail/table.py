@@ -39,6 +39,7 @@ MAILS: tuple[Mail, ...] = (
     Mail(name="refund", to=("customer",)),
     Mail(name="parked", to=("support",)),
     Mail(name="mail_failed", to=("support",)),
+    Mail(name="link_conflict", to=("support",)),
 )
 
 BY_NAME = {mail.name: mail for mail in MAILS}

@@ -2,15 +2,15 @@
 
 from functions import paths
 from functions.as_of import Verdict, facts, judge, stamp, whole
-from functions.customer_index import keys_to_change, membership, move
-from functions.effects import Decision, Documents, Json, Merge, Reaction, fetch, read
+from functions.effects import Decision, Json, Reaction, fetch, read
 from functions.letters import Letter
-from functions.linking import Claim, Source, claims_of, link_fields, met, settle
+from functions.linking import Claim, Source, link_fields, met, settle
 from functions.mail import compose
-from functions.mail.facts import Welcome
 from functions.marketing import consent
+from functions.ownership import Change, claims_kept, store, told_of_conflicts
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import CheckoutSession, Customer, StripeEvent
+from functions.welcome import welcome
 
 
 def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
@@ -24,14 +24,16 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
     customer_id = event.subject()
     path = paths.customer(customer_id)
     payload = None if event.is_thin else (yield from facts(event, "customer", Customer.of))
-    documents = yield from read(path, *paths.index_of_email(payload.email if payload else None))
+    # Even an event that comes too late to say how the customer is now says who claimed it then.
+    claim = _metadata_claim(payload, event.created, settings, exact=not event.is_seen) if payload else None
+    # Whoever claims it may have to be compared with others first, and a repetition is not to cost three reads.
+    ahead = paths.index_of_email(payload.email) if payload and claim is None else ()
+    documents = yield from read(path, *ahead)
     stored = documents[path]
     verdict = judge(event, stored)
     ends = event.type == "customer.deleted" and not (stored or {}).get("deleted")
     if (stored or {}).get("deleted") and verdict in {Verdict.APPLY, Verdict.FETCH}:
         verdict = Verdict.STALE
-    # Even an event that comes too late to say how the customer is now says who claimed it then.
-    claim = _metadata_claim(payload, event.created, settings) if payload else None
     said = consent.said_by_customer(event, payload, settings.marketing_key) if payload else None
 
     if ends or verdict is Verdict.APPLY:
@@ -46,11 +48,15 @@ def _customer_changed(event: StripeEvent, settings: SubscriberSettings) -> React
     fields = dict(stored or {})
     if customer is not None or ends:
         fields |= _mirror(None if ends else customer, event) | stamp(event, stored)
-    fields |= link_fields(settle(claims_of(stored), claim)) | _marketing(stored, said)
-    if fields == stored:
+    before = after = (yield from claims_kept(customer_id, stored)) if claim else ()
+    if claim or "user_id" not in fields:
+        after = settle(before, claim)
+        fields |= link_fields(after)
+    fields |= _marketing(stored, said)
+    if fields == stored and after == before:
         return Decision("duplicate" if verdict is Verdict.DUPLICATE else "stale")
-    letters = _welcome(customer_id, event, fields)
-    return (yield from _store(customer_id, stored, fields, documents, letters))
+    change = Change(customer=customer_id, stored=stored, fields=fields, before=before, after=after)
+    return (yield from store(change, documents, _letters(change, event, settings)))
 
 
 def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
@@ -61,29 +67,31 @@ def _session_seen(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     if session.customer is None:
         return (yield from _guest_seen(event, session, claim))
     path = paths.customer(session.customer)
-    documents = yield from read(path, *paths.index_of_user(user_id))
+    documents = yield from read(path)
     stored = documents[path]
     fields = dict(stored or {})
-    claims = met(claims_of(stored), event.created)
+    before = yield from claims_kept(session.customer, stored)
+    claims = met(before, event.created)
     if (stored or {}).get("as_of") is None:
         # Met for the first time: how it is now, once. Its own events, older or newer, take it from here.
         customer = Customer.of((yield from fetch("customer", session.customer)))
         fields |= _mirror(customer, event) | stamp(event, stored)
         claims = settle(claims, _metadata_claim(customer, event.created, settings, exact=False))
         fields |= _marketing(fields, consent.said_by_customer(event, customer, settings.marketing_key))
-    fields |= link_fields(settle(claims, claim)) | _marketing(fields, consent.said_by_session(event, session))
-    if fields == stored:
+    after = settle(claims, claim)
+    fields |= link_fields(after) | _marketing(fields, consent.said_by_session(event, session))
+    if fields == stored and after == before:
         known = claim in claims or event.identity in fields["as_of_events"]
         return Decision("duplicate") if known else Decision("ignored", reason="nothing new about this customer")
-    letters = _welcome(session.customer, event, fields)
-    return (yield from _store(session.customer, stored, fields, documents, letters))
+    change = Change(customer=session.customer, stored=stored, fields=fields, before=before, after=after)
+    return (yield from store(change, documents, _letters(change, event, settings)))
 
 
 def _guest_seen(event: StripeEvent, session: CheckoutSession, claim: Claim | None) -> Reaction:
     """A session without a Customer: the person is known by the address typed, and by the user the session names."""
     guest = paths.guest_customer(session.email, claim.user_id if claim else None, session.id)
     path = paths.customer(guest)
-    documents = yield from read(path, *paths.index_of_email(session.email))
+    documents = yield from read(path, *(paths.index_of_email(session.email) if claim is None else ()))
     stored = documents[path]
     fields = dict(stored or {})
     # Nothing at Stripe could be fetched to settle a tie between two sessions of one second: the larger id counts.
@@ -100,11 +108,18 @@ def _guest_seen(event: StripeEvent, session: CheckoutSession, claim: Claim | Non
         }
     born = session.created or event.created
     fields["created"] = min(fields.get("created") or born, born)
-    fields |= stamp(event, stored) | link_fields(settle(claims_of(stored), claim))
+    before = after = (yield from claims_kept(guest, stored)) if claim else ()
+    if claim or "user_id" not in fields:
+        after = settle(before, claim)
+        fields |= link_fields(after)
+    fields |= stamp(event, stored)
     fields |= _marketing(stored, consent.said_by_session(event, session))
-    if fields == stored:
+    if fields == stored and after == before:
         return Decision("duplicate" if event.identity in fields["as_of_events"] else "stale")
-    return (yield from _store(guest, stored, fields, documents))
+    change = Change(customer=guest, stored=stored, fields=fields, before=before, after=after)
+    return (
+        yield from store(change, documents, told_of_conflicts(change, compose.origin(event, guest, fields["user_id"])))
+    )
 
 
 def _marketing(stored: Json | None, said: consent.Statement | None) -> Json:
@@ -113,38 +128,13 @@ def _marketing(stored: Json | None, said: consent.Statement | None) -> Json:
     return {"marketing": marketing} if marketing else {}
 
 
-def _welcome(customer_id: str, event: StripeEvent, fields: Json) -> tuple[Letter, ...]:
-    """Said once, as soon as a customer has an address, whichever event brings it; remembered in the fields.
-
-    A customer we merely had not met is not new: the mail is as old as they are.
-    """
-    facts = Welcome(customer=customer_id, password_url=None)
-    if facts.id in fields.get("mails", ()) or not fields.get("email"):
-        return ()
-    fields["mails"] = sorted([*fields.get("mails", ()), facts.id])
-    return (
-        Letter(
-            facts=facts,
-            reader=compose.customer_reader(fields),
-            origin=compose.origin(event, customer_id, fields["user_id"]),
-            since=fields["created"] or event.created,
-        ),
-    )
-
-
-def _store(
-    customer_id: str, stored: Json | None, fields: Json, documents: Documents, letters: tuple[Letter, ...] = ()
-) -> Reaction:
-    """Commit the customer together with every index entry it moves."""
-    before, after = membership(stored), membership(fields)
-    missing = keys_to_change(before, after) - documents.keys()
-    index = {**documents, **((yield from read(*sorted(missing))) if missing else {})}
-    changed = {key: value for key, value in fields.items() if stored is None or stored.get(key, _ABSENT) != value}
-    effects = (Merge(paths.customer(customer_id), changed), *move(customer_id, before, after, index))
-    return Decision("applied", effects, letters=letters)
-
-
-_ABSENT = object()
+def _letters(change: Change, event: StripeEvent, settings: SubscriberSettings) -> tuple[Letter, ...]:
+    origin = compose.origin(event, change.customer, change.fields["user_id"])
+    conflicts = told_of_conflicts(change, origin)
+    if settings.accounts.create:
+        # The welcome says how to get into the account then, and whoever makes that says it.
+        return conflicts
+    return (*conflicts, *welcome(change.fields, origin, event.created, person=change.fields))
 
 
 def _metadata_claim(customer: Customer, at: int, settings: SubscriberSettings, *, exact: bool = True) -> Claim | None:

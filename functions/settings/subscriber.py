@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from functions.accounts.settings import AccountSettings
 from functions.mail.settings import MailSettings
 from functions.reminders.settings import ReminderSettings
+from functions.settings.accounts import account_settings
 from functions.settings.mail import mail_settings
 from functions.settings.reader import Reader, api_key, database, metadata_key, optional, project, switch, url
 from functions.settings.reminders import reminder_settings
@@ -25,6 +27,7 @@ class SubscriberSettings:
     past_due_gives_access: bool
     #: The key under which a Customer's `metadata` may say whether they want offers.
     marketing_key: str
+    accounts: AccountSettings
     reminders: ReminderSettings
     mail: MailSettings
 
@@ -50,6 +53,7 @@ def subscriber_settings(environ: Mapping[str, str]) -> SubscriberSettings:
         user_id_key=read("USER_ID_KEY", metadata_key, "user_id"),
         past_due_gives_access=read("PAST_DUE_GIVES_ACCESS", switch, "true"),
         marketing_key=read("MARKETING_KEY", metadata_key, "marketing"),
+        accounts=account_settings(read),
         reminders=reminder_settings(read, mail),
         mail=mail,
     )

@@ -11,6 +11,8 @@ from functions.errors import Malformed
 
 #: Ids and types become Pub/Sub attributes, log fields and parts of document ids: printable ASCII, one word.
 _WORD = re.compile(r"[\x21-\x7e]{1,255}")
+#: How the ids of events begin that are none of Stripe's.
+_SEEN = "seen_"
 #: The first second of the year 10000. No clock that works sends it.
 _END_OF_TIME = 253_402_300_800
 
@@ -42,6 +44,11 @@ class StripeEvent:
     def identity(self) -> str:
         """The same for the thin and the snapshot form of one event, so that both count once."""
         return self.snapshot_event or self.id
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether it is no event of Stripe's, but an object met elsewhere: nothing says since when it is so."""
+        return self.id.startswith(_SEEN)
 
     def snapshot(self) -> Mapping[str, Any]:
         """`data.object`. Raises Malformed where a snapshot event has none."""
@@ -96,6 +103,25 @@ def event_of(data: object) -> StripeEvent:
         object_id=_optional_word(subject.get("id")),
         object_type=_optional_word(subject.get("type" if is_thin else "object")),
         previous_attributes=_mapping(_mapping(data.get("data")).get("previous_attributes")),
+    )
+
+
+def seen(event_type: str, stripe_object: Mapping[str, Any], at: int, livemode: bool) -> StripeEvent:
+    """What an event would have said of an object that was met in a list and not in an event.
+
+    `at` is in epoch seconds and must not be later than when Stripe said so, by Stripe's clock: what happened since then
+    has events of its own, and they must count as newer.
+    """
+    object_id = _word(stripe_object, "id")
+    return event_of(
+        {
+            "id": f"{_SEEN}{object_id}_{at}",
+            "object": "event",
+            "type": event_type,
+            "created": at,
+            "livemode": livemode,
+            "data": {"object": dict(stripe_object)},
+        }
     )
 
 

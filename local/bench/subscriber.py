@@ -154,7 +154,7 @@ class _LineItems:
 
     account: Account
 
-    def fetch(self, request: Fetch, _event: StripeEvent, /) -> Json:
+    def fetch(self, request: Fetch, event: StripeEvent | None) -> Json:  # noqa: ARG002 as the protocol has it
         return {"object": "list", "data": self.account.lines_of(request.id)}
 
 

@@ -11,6 +11,7 @@ from functions.mail.facts import (
     InvoiceAction,
     InvoiceUnpaid,
     Line,
+    LinkConflict,
     MailFailed,
     Order,
     OrderFailed,
@@ -264,6 +265,8 @@ def _others() -> tuple[Sample, ...]:
     event = "evt_1DemoParked"
     mail = "order_paid_cs_test_a1mUgBeAnS"
     system = Origin(customer=None, livemode=True, event=event)
+    conflict = LinkConflict(customer="cus_DemoHana", held_by="hana", claimed_by="U4af4980629aaaa")
+    of_hana = replace(system, customer="cus_DemoHana", user_id="hana")
     return (
         _sample("", "The second part of a payment", part),
         _sample("full", "All of it at once", all_of_it),
@@ -297,4 +300,6 @@ def _others() -> tuple[Sample, ...]:
             _NOBODY,
             replace(system, customer="cus_DemoHana", event="evt_1DemoOfTheMail"),
         ),
+        _sample("", "Another user is named for a customer", conflict, _HANA, of_hana),
+        _sample("unlinked", "Named again, after somebody unlinked it", replace(conflict, held_by=None), _HANA, of_hana),
     )

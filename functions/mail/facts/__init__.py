@@ -25,6 +25,7 @@ from functions.mail.facts.orders import (
 )
 from functions.mail.facts.reminders import CardExpiring, Renewal, UnpaidFollowup, UpgradeOffer, YearlyOffer
 from functions.mail.facts.trouble import (
+    LinkConflict,
     MailFailed,
     Parked,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "InvoiceAction",
     "InvoiceUnpaid",
     "Line",
+    "LinkConflict",
     "MailFailed",
     "Order",
     "OrderFailed",

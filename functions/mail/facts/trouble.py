@@ -37,3 +37,18 @@ class MailFailed(Facts):
 
     def fact(self) -> str:
         return self.mail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConflict(Facts):
+    """A second user claims a customer who is somebody's. Nothing has been taken from anybody."""
+
+    MAIL: ClassVar[str] = "link_conflict"
+    customer: str
+    #: Whose it is and stays; None where an operator has decided that it is nobody's.
+    held_by: str | None
+    #: The other user. Whoever opened a payment link may have typed it.
+    claimed_by: str
+
+    def fact(self) -> str:
+        return f"{self.customer}_{self.claimed_by}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from functions import paths
 from functions.as_of import Verdict, judge, nothing_to_do, stamp, whole
-from functions.effects import Decision, Effect, Fetch, Json, Merge, Reaction, Read, fetch, read
+from functions.effects import Decision, Effect, Json, Merge, Reaction, Request, fetch, read
 from functions.errors import Malformed
 from functions.letters import Letter, Reader
 from functions.mail import compose
@@ -69,9 +69,7 @@ def dispute_changed(event: StripeEvent) -> Reaction:
     return (yield from _store_payment(path, payment, change, pointer))
 
 
-def _payment(
-    payment_intent: str, invoice: str | None
-) -> Generator[Read | Fetch, Any, tuple[str, Json, tuple[Effect, ...]]]:
+def _payment(payment_intent: str, invoice: str | None) -> Generator[Request, Any, tuple[str, Json, tuple[Effect, ...]]]:
     """Where a payment is kept, what is there, and the pointer that has to be stored to find it again.
 
     The first time a payment intent gives something back it is asked for its invoice: nothing in the event says since

@@ -6,7 +6,7 @@ from typing import Any
 
 from functions import paths
 from functions.as_of import Verdict, judge, nothing_to_do, stamp, whole
-from functions.effects import Decision, Effect, Fetch, Json, Merge, Put, Reaction, Read, fetch, read
+from functions.effects import Decision, Effect, Json, Merge, Put, Reaction, Request, fetch, read
 from functions.errors import Permanent
 from functions.letters import Facts, Letter
 from functions.mail import compose
@@ -88,7 +88,7 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     return Decision("applied", effects, letters=letters)
 
 
-def _lines(session: CheckoutSession) -> Generator[Read | Fetch, Any, list[Json]]:
+def _lines(session: CheckoutSession) -> Generator[Request, Any, list[Json]]:
     return [asdict(LineItem.of(line)) for line in (yield from fetch("line_items", session.id))["data"]]
 
 
@@ -103,7 +103,7 @@ class _Unpaid:
     is_paid_meanwhile: bool = False
 
 
-def _unpaid(session: CheckoutSession) -> Generator[Read | Fetch, Any, _Unpaid]:
+def _unpaid(session: CheckoutSession) -> Generator[Request, Any, _Unpaid]:
     """The lines, and what the buyer has to do to pay: one call for both, and another one beyond ten lines.
 
     Nothing in the event says where and until when a konbini or a bank takes the money; the payment intent does. An
@@ -124,7 +124,7 @@ def _unpaid(session: CheckoutSession) -> Generator[Read | Fetch, Any, _Unpaid]:
 
 def _letters(
     event: StripeEvent, session: CheckoutSession, order: Json, facts: Facts | None
-) -> Generator[Read | Fetch, Any, tuple[Letter, ...]]:
+) -> Generator[Request, Any, tuple[Letter, ...]]:
     """What is to be said, to whoever bought."""
     if facts is None:
         return ()

@@ -7,7 +7,7 @@ from typing import Any
 from functions import paths
 from functions.as_of import Verdict, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
-from functions.effects import Decision, Documents, Effect, Fetch, Json, Merge, Put, Reaction, Read, fetch, read
+from functions.effects import Decision, Documents, Effect, Json, Merge, Put, Reaction, Request, fetch, read
 from functions.letters import Facts
 from functions.mail import compose
 from functions.mail.facts import Canceled, TrialEnding
@@ -64,7 +64,7 @@ def _overtaken(
 
 def _tell(
     event: StripeEvent, subscription: Subscription, now: Json, stored: Json | None
-) -> Generator[Read | Fetch, Any, Telling]:
+) -> Generator[Request, Any, Telling]:
     """What this event tells of the subscription as it is now."""
     facts: Facts | None = None
     since = event.created
@@ -114,7 +114,7 @@ def plans_of(subscription: Subscription, settings: SubscriberSettings) -> list[s
 
 def _plans_changed(
     subscription: Subscription, documents: Documents, settings: SubscriberSettings
-) -> Generator[Read | Fetch, Any, tuple[Effect, ...]]:
+) -> Generator[Request, Any, tuple[Effect, ...]]:
     """The effects on the customer and its user, none where the plans are as they were.
 
     The customer remembers what each of its subscriptions gives, so that all of them count without reading them, and

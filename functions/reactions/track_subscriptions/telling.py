@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions import paths
-from functions.effects import Fetch, Read, fetch, read
+from functions.effects import Request, fetch, read
 from functions.errors import Permanent
 from functions.letters import Facts, Letter, Reader
 from functions.mail import compose
@@ -22,7 +22,7 @@ class Telling:
 
 def tell(
     event: StripeEvent, customer_id: str, stored: Mapping[str, Any] | None, facts: Facts | None, since: int
-) -> Generator[Read | Fetch, Any, Telling]:
+) -> Generator[Request, Any, Telling]:
     """Say these facts unless the stored document has told them already; `since` is in epoch seconds."""
     told: list[str] = (stored or {}).get("mails", [])
     if facts is None or facts.id in told:
@@ -32,7 +32,7 @@ def tell(
     return Telling((letter,), sorted([*told, facts.id]))
 
 
-def _reader(customer_id: str) -> Generator[Read | Fetch, Any, tuple[Reader, str | None]]:
+def _reader(customer_id: str) -> Generator[Request, Any, tuple[Reader, str | None]]:
     """The reader, and the user they are linked to.
 
     A customer whose own events have not come yet, or never will because they are older than this system, is asked for

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from flask import Request, Response
 
     from functions.accounts.lookup import Lookup
+    from functions.dead_letters import DeadLetters
     from functions.identity import IdentityProvider
-    from functions.mail.sweeper import Sweeper
     from functions.subscriber import Subscriber
 
 
@@ -57,9 +57,15 @@ def provision_accounts(cloud_event: "CloudEvent") -> None:
 
 @functions_framework.cloud_event
 def sweep_mail(cloud_event: "CloudEvent") -> None:
-    """The clock → another attempt for mails that did not go out, and word to support of those that never will."""
+    """The clock → another attempt for mails that did not go out; word to support of those, and of parked events."""
     if _is_meant("sweep_mail", cloud_event):
-        _sweeper().run()
+        _sweeper()()
+
+
+@functions_framework.cloud_event
+def dead_letters(cloud_event: "CloudEvent") -> None:
+    """The dead-letter topic → parked events."""
+    _dead_letters().handle(cloud_event.data["message"])
 
 
 def _is_meant(name: str, cloud_event: "CloudEvent") -> bool:
@@ -72,6 +78,13 @@ def send_due_reminders(cloud_event: "CloudEvent") -> None:
     """The clock → what has become due → mail; more of it than one run can do: the clock again."""
     if _is_meant("send_due_reminders", cloud_event):
         _sender()()
+
+
+@functions_framework.cloud_event
+def reconcile(cloud_event: "CloudEvent") -> None:
+    """The clock → what Stripe could not deliver → the topic; more of it than one run can do: the clock again."""
+    if _is_meant("reconcile", cloud_event):
+        _reconciler()()
 
 
 @functions_framework.http
@@ -153,24 +166,56 @@ def _identity() -> "IdentityProvider | None":
 
 
 @cache
-def _sweeper() -> "Sweeper":
+def _sweeper() -> "Callable[[], None]":
     import logging
     import sys
 
     from google.cloud.firestore import Client
 
     from functions.adapters.clock import SystemClock
+    from functions.adapters.firestore import FirestoreStore
     from functions.adapters.mailbox import FirestoreMailbox
+    from functions.adapters.parked import FirestoreParkedEvents
     from functions.errors import Retry
     from functions.log import JsonLog, OnlyUnexpected
-    from functions.mail.sweeper import Sweeper
+    from functions.mail.sweeper import Sweeper, each_in_turn
+    from functions.parking import Rest
+    from functions.settings.subscriber import sweep_settings
+
+    settings, clock, log = sweep_settings(os.environ), SystemClock(), JsonLog(sys.stdout)
+    logging.getLogger("sweep_mail").addFilter(OnlyUnexpected(Retry))
+    client = Client(settings.project, database=settings.database)
+    rest = Rest(
+        store=FirestoreStore(client),
+        parked=FirestoreParkedEvents(client),
+        settings=settings.mail,
+        clock=clock,
+        log=log,
+    )
+    mailbox = FirestoreMailbox(client, settings.mail.collection)
+    sweeper = Sweeper(settings=settings.mail, mailbox=mailbox, clock=clock, log=log)
+    return partial(each_in_turn, (rest.run, sweeper.run))
+
+
+@cache
+def _dead_letters() -> "DeadLetters":
+    import logging
+    import sys
+
+    from google.cloud.firestore import Client
+
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.firestore import FirestoreStore
+    from functions.dead_letters import DeadLetters
+    from functions.errors import Retry
+    from functions.log import JsonLog, OnlyUnexpected
     from functions.settings.subscriber import sweep_settings
 
     settings = sweep_settings(os.environ)
-    logging.getLogger("sweep_mail").addFilter(OnlyUnexpected(Retry))
-    return Sweeper(
+    logging.getLogger("dead_letters").addFilter(OnlyUnexpected(Retry))
+    return DeadLetters(
+        store=FirestoreStore(Client(settings.project, database=settings.database)),
         settings=settings.mail,
-        mailbox=FirestoreMailbox(Client(settings.project, database=settings.database), settings.mail.collection),
         clock=SystemClock(),
         log=JsonLog(sys.stdout),
     )
@@ -207,6 +252,42 @@ def _sender() -> "Callable[[], None]":
         log=JsonLog(sys.stdout),
     )
     return partial(go_on, sender, PubSubTopic(PublisherClient, settings.project, CLOCK_TOPIC, clock))
+
+
+@cache
+def _reconciler() -> "Callable[[], None]":
+    import logging
+    import sys
+
+    from google.cloud.firestore import Client
+    from google.cloud.pubsub_v1 import PublisherClient
+
+    from functions.accounts.budget import Budget
+    from functions.adapters.clock import SystemClock
+    from functions.adapters.firestore import FirestoreStore
+    from functions.adapters.pubsub import PubSubTopic
+    from functions.adapters.stripe import StripeApi
+    from functions.errors import Retry
+    from functions.log import JsonLog, OnlyUnexpected
+    from functions.reconcile.reconciler import Reconciler, go_on
+    from functions.settings.reconcile import reconcile_settings
+    from functions.topology import CLOCK_TOPIC, TOPIC
+
+    settings, clock = reconcile_settings(os.environ), SystemClock()
+    logging.getLogger("reconcile").addFilter(OnlyUnexpected(Retry))
+    store = FirestoreStore(Client(settings.project, database=settings.database))
+    reconciler = Reconciler(
+        livemode=settings.livemode,
+        forward_all=settings.forward_all,
+        # A place in the queue is good for one request.
+        stripe=StripeApi(settings.stripe_api_key, settings.stripe_api_base, clock, retries=0),
+        budget=Budget(store, clock),
+        publisher=PubSubTopic(PublisherClient, settings.project, TOPIC, clock),
+        store=store,
+        clock=clock,
+        log=JsonLog(sys.stdout),
+    )
+    return partial(go_on, reconciler, PubSubTopic(PublisherClient, settings.project, CLOCK_TOPIC, clock))
 
 
 @cache
@@ -291,7 +372,9 @@ def _pricing() -> "Callable[[Request], Response]":
 _WIRED = {
     "stripe_webhook": _webhook,
     "sweep_mail": _sweeper,
+    "dead_letters": _dead_letters,
     "send_due_reminders": _sender,
+    "reconcile": _reconciler,
     "unsubscribe": _unsubscribe,
     "find_customer": _find_customer,
     "pricing_page": _pricing,

@@ -17,10 +17,11 @@ from deploy.plan import plan
 from deploy.script import command_line, script
 from deploy.steps import Target
 from functions.errors import SettingsError
+from functions.event_types import ONLY_THIN
 from functions.settings.accounts import identity_settings
 from functions.settings.pricing import pricing_settings
 from functions.settings.subscriber import subscriber_settings
-from functions.topology import EVENT_TYPES, FUNCTIONS, ONLY_THIN, chosen
+from functions.topology import EVENT_TYPES, FUNCTIONS, chosen
 
 ROOT = Path(__file__).resolve().parent.parent
 

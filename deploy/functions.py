@@ -35,7 +35,7 @@ def deployed(target: Target, row: Function) -> Step:
 
 
 def subscribed(target: Target, row: Function) -> Iterator[Step]:
-    """The function, and the subscription that calls it with its events or its ticks."""
+    """The function, and the subscription that calls it with its events, its ticks or dead letters."""
     url = target.function_url(row)
     settings = (
         # The path tells functions-framework which topic a raw push comes from. The audience is the function's: the
@@ -46,8 +46,12 @@ def subscribed(target: Target, row: Function) -> Iterator[Step]:
         f"--ack-deadline={row.timeout_seconds}",
         f"--min-retry-delay={row.min_backoff_seconds}s",
         f"--max-retry-delay={row.max_backoff_seconds}s",
-        f"--dead-letter-topic={DEAD_LETTER_TOPIC}",
-        f"--max-delivery-attempts={row.delivery_attempts}",
+        *(
+            # Behind dead letters there is nobody: they stay for as long as Pub/Sub keeps anything.
+            ("--message-retention-duration=31d",)
+            if row.trigger == "dead_letters"
+            else (f"--dead-letter-topic={DEAD_LETTER_TOPIC}", f"--max-delivery-attempts={row.delivery_attempts}")
+        ),
         # While a function is down its ticks do not pile up: one does the work of all. Shorter is not to be had.
         *(("--message-retention-duration=10m",) if row.trigger == "clock" else ()),
     )
@@ -61,15 +65,19 @@ def subscribed(target: Target, row: Function) -> Iterator[Step]:
         ),
     )
     subscriptions = ("pubsub", "subscriptions")
+    what = {"clock": "Ticks", "dead_letters": "Dead letters"}.get(row.trigger, "Events")
     yield Step(
-        purpose=f"{'Ticks' if row.trigger == 'clock' else 'Events'} for {row.name}.",
+        purpose=f"{what} for {row.name}.",
         unless=gcloud(target, *subscriptions, "update", row.name, *settings),
         command=gcloud(
             target,
-            *(*subscriptions, "create", row.name, f"--topic={row.topic}", f"--message-filter={row.filter}"),
+            *(*subscriptions, "create", row.name, f"--topic={row.topic}"),
+            *((f"--message-filter={row.filter}",) if row.filter else ()),
             *(*settings, "--expiration-period=never"),
         ),
     )
+    if row.trigger == "dead_letters":
+        return
     delete = f"gcloud pubsub subscriptions delete {row.name} --project={target.project}"
     yield Step(
         purpose=f"They are those that {row.name} handles. The filter of a subscription cannot be changed.",

@@ -27,7 +27,7 @@ _APIS = (
 _BUILD_ROLES = ("artifactregistry.writer", "logging.logWriter", "storage.objectViewer")
 #: https://firebase.google.com/docs/projects/iam/roles-predefined-product#auth
 _ACCOUNT_ROLES = {"finds": "firebaseauth.viewer", "changes": "firebaseauth.admin"}
-#: The only one that publishes events, whatever else is called over http.
+#: It publishes what comes in and keeps nothing, whatever else is called over http.
 _WEBHOOK = "stripe_webhook"
 #: Secrets that come from nowhere, and what makes them up.
 _RANDOM = {"UNSUBSCRIBE_KEYS": "openssl rand -base64 48"}
@@ -45,7 +45,9 @@ def plan(target: Target, functions: Sequence[Function] | None = None) -> list[St
         *_roles(target, functions),
         # What mails link to comes before what writes them.
         *(deployed(target, row) for row in pages),
-        *(step for row in functions if row.trigger != "http" for step in subscribed(target, row)),
+        # What takes dead letters comes before what makes some.
+        *(step for row in functions if row.trigger == "dead_letters" for step in subscribed(target, row)),
+        *(step for row in functions if row.trigger in {"events", "clock"} for step in subscribed(target, row)),
         # What publishes comes last: a subscription does not get what was published before it existed.
         *(deployed(target, row) for row in functions if row.name == _WEBHOOK),
         *(scheduled(target, row) for row in functions if row.trigger == "clock"),
@@ -104,18 +106,6 @@ def _topics(target: Target) -> Iterator[Step]:
         unless=gcloud(target, "pubsub", "topics", "describe", DEAD_LETTER_TOPIC),
         command=gcloud(target, "pubsub", "topics", "create", DEAD_LETTER_TOPIC),
     )
-    settings = ("--ack-deadline=60", "--message-retention-duration=31d")  # the longest there is
-    yield Step(
-        purpose="Keeps the dead letters until somebody pulls them: without a subscription they would be gone.",
-        unless=gcloud(target, "pubsub", "subscriptions", "update", DEAD_LETTER_TOPIC, *settings),
-        command=gcloud(
-            target,
-            *("pubsub", "subscriptions", "create", DEAD_LETTER_TOPIC),
-            f"--topic={DEAD_LETTER_TOPIC}",
-            *settings,
-            "--expiration-period=never",
-        ),
-    )
 
 
 def _database(target: Target) -> Iterator[Step]:
@@ -139,10 +129,10 @@ def _database(target: Target) -> Iterator[Step]:
 def _roles(target: Target, functions: Iterable[Function]) -> Iterator[Step]:
     for row in functions:
         account = target.account(row.name)
-        if row.name == _WEBHOOK:
+        if row.publishes:
             purpose = f"{row.name} publishes events."
             yield role_on(target, "pubsub", "topics", TOPIC, account=account, role="pubsub.publisher", purpose=purpose)
-        else:
+        if row.name != _WEBHOOK:
             purpose = f"{row.name} reads and writes documents."
             yield role_on_project(target, account=account, role="datastore.user", purpose=purpose)
         if row.continues:

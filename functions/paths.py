@@ -14,7 +14,7 @@ _ESCAPED = {"/": "%2F", "%": "%25"}
 COLLECTIONS = frozenset(
     {
         *("customers", "customer_index", "users", "payments", "parked_events", "prices", "addresses", "deliveries"),
-        *("sweeps", "budgets", "operations"),
+        *("sweeps", "budgets", "operations", "notices"),
     }
 )
 
@@ -63,6 +63,9 @@ def guest_customer(email: str | None, user_id: str | None, session: str) -> str:
     (docs/decisions/0004-guests.md). A session without any address is its own guest.
     """
     address = normalise_email(email)
+    if address and "\0" in address:
+        # No address has one. Where it ends must not be left to what follows: that may be a user who is somebody else.
+        address = f"\0{len(address)}\0{address}"
     identity = f"email\0{address}\0{user_id or ''}" if address else f"session\0{session}"
     return f"guest_{hashlib.sha256(identity.encode('utf-8', 'replace')).hexdigest()[:24]}"
 
@@ -157,6 +160,17 @@ def budget(name: str) -> str:
 def parked_event(event_id: str, function: str) -> str:
     """`parked_events/{event}_{function}`: an event that could not be processed there."""
     return f"parked_events/{document_id(f'{event_id}_{function}')}"
+
+
+def parked_document(text: str) -> str | None:
+    """`parked_events/{id}` for whoever knows only its id, as a message says it. None where the text is no such id."""
+    is_id = 0 < len(text.encode("utf-8", "replace")) <= _MAX_ID_BYTES and "/" not in text and text.strip(".")
+    return f"parked_events/{text}" if is_id and not _is_reserved(text) else None
+
+
+def notice(name: str) -> str:
+    """`notices/{name}`: what support was last told of, where not each case has a mail of its own."""
+    return f"notices/{document_id(name)}"
 
 
 def operation(name: str) -> str:

@@ -1,24 +1,23 @@
 """One message of the topic in one function: decode, react, commit; acknowledge, raise to retry, or park."""
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from functions.clock import Clock
-from functions.effects import Decision, Effect, Outcome, Reaction
-from functions.errors import Conflict, Malformed, Permanent, Retry, Unexpected
+from functions.effects import Decision, Outcome, Reaction
+from functions.errors import Malformed, Permanent, Retry, Unexpected
 from functions.execution import Cost, Executor, Stripe
 from functions.identity import IdentityProvider
 from functions.log import Log, Severity
-from functions.mail.outbox import Unwritten, post
-from functions.parking import park
+from functions.mail.outbox import Unwritten
+from functions.message import attributes_of, body_of
+from functions.parking import ONLY, Parker, Replay, Unprocessed, replay_of
 from functions.settings.subscriber import SubscriberSettings
-from functions.store import Store, without_what_exists
+from functions.store import Store
 from functions.stripe_events import StripeEvent, parse
-from functions.topology import Function
+from functions.topology import SUBSCRIBERS, Function
 
 React = Callable[[StripeEvent, SubscriberSettings], Reaction]
 
@@ -48,23 +47,37 @@ class Subscriber:
         """Process one Pub/Sub message: `data` (base64), `attributes`, `messageId`.
 
         Returns when the message may be acknowledged. Raises Retry or Unexpected, so that Pub/Sub delivers it again.
-        Calling it again with the same message changes nothing.
+        Calling it again with the same message changes nothing. One that is replayed for another function is ignored;
+        for this one, what comes of it is written into the document of the parked event.
         """
+        attributes = attributes_of(message)
+        only = attributes.get(ONLY)
+        if only is not None and only != self.function.name:
+            self._log_line("DEBUG", "ignored", None, attributes, reason="replayed for another function")
+            return "ignored"
+        replay = replay_of(attributes) if only else None
+        outcome = self._handle(message, attributes, replay)
+        if replay and outcome != "parked":
+            try:
+                self._settle(replay, outcome)
+            except Retry as problem:
+                # What it changed stays so; the next delivery says what it finds.
+                self._log_line("WARNING", "retry", None, attributes, reason=str(problem))
+                raise
+        return outcome
+
+    def _handle(self, message: Mapping[str, Any], attributes: Mapping[str, str], replay: Replay | None) -> Outcome:
         started = self.clock.now()
         cost = Cost()
-        attributes = message.get("attributes") or {}
         event: StripeEvent | None = None
         body = b""
 
         def say(severity: Severity, outcome: Outcome, reason: str = "") -> None:
-            event_type = event.type if event else attributes.get("type")
-            self.log(
+            self._log_line(
                 severity,
-                f"{event_type} {outcome}",
-                event_id=event.id if event else attributes.get("event_id"),
-                type=event_type,
-                function=self.function.name,
-                outcome=outcome,
+                outcome,
+                event,
+                attributes,
                 reason=reason or None,
                 milliseconds=round((self.clock.now() - started) * 1000, 1),
                 reads=cost.reads,
@@ -80,7 +93,7 @@ class Subscriber:
             say("DEBUG", "ignored", "not a type of this function")
             return "ignored"
         try:
-            body = _body(message)
+            body = body_of(message)
             event = parse(body)
             if event.type not in self.function.event_types:
                 say("DEBUG", "ignored", "not a type of this function")
@@ -90,12 +103,17 @@ class Subscriber:
             reason = str(problem)
             if event and isinstance(problem, Malformed):
                 reason += f" (API version {event.api_version or 'unknown'})"
-            now = self.clock.now()
-            parked = park(
-                self.function.name, message, event=event, body=body, reason=reason, detail=problem.detail, now=now
+            failed = Unprocessed(
+                function=self.function.name,
+                message=message,
+                event=event,
+                body=body,
+                reason=reason,
+                detail=problem.detail,
             )
             try:
-                self._park(parked, now)
+                if not (replay and self._settle(replay, "parked", (reason, problem.detail))):
+                    self._parker.park(failed)
             except Retry as unstored:
                 say("ERROR", "retry", f"{unstored}, when it was to be parked: {reason}")
                 raise
@@ -122,27 +140,33 @@ class Subscriber:
             )
         return decision.outcome
 
-    def _park(self, parked: Decision, now: float) -> None:
-        """Keep an event that cannot succeed, and tell support, in one commit; the first reason stays. Raises Retry."""
-        effects: tuple[Effect, ...] = (*parked.effects, *post(parked.letters, self.settings.mail, now).documents)
-        try:
-            self.store.commit(effects, {})
-        except Conflict:
-            # Parked before, and support knows; or its mail alone is there, of an event that was parked, mended and
-            # replayed.
-            effects = without_what_exists(effects, {}, self.store.read)
-            if parked.effects[0] in effects:
-                self._commit_again(effects)
+    @property
+    def _parker(self) -> Parker:
+        return Parker(self.store, self.settings.mail, self.clock)
 
-    def _commit_again(self, effects: tuple[Effect, ...]) -> None:
-        try:
-            self.store.commit(effects, {})
-        except Conflict as problem:
-            raise Retry(f"the event could not be parked: {problem}") from problem
+    def _settle(self, replay: Replay, outcome: Outcome, problem: tuple[str, str | None] | None = None) -> bool:
+        """Write what came of a replayed event into its document, if it is one that is ours. Raises Retry."""
+        others = {row.name for row in SUBSCRIBERS} - {self.function.name}
+        if self._parker.settle(replay, self.function.name, outcome, others=others, problem=problem):
+            return True
+        self.log("WARNING", "a replayed event has no document here", function=self.function.name, outcome=outcome)
+        return False
 
-
-def _body(message: Mapping[str, Any]) -> bytes:
-    try:
-        return base64.b64decode(message.get("data") or "", validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise Malformed("the message's data is not base64") from error
+    def _log_line(
+        self,
+        severity: Severity,
+        outcome: Outcome,
+        event: StripeEvent | None,
+        attributes: Mapping[str, str],
+        **more: Any,
+    ) -> None:
+        event_type = event.type if event else attributes.get("type")
+        self.log(
+            severity,
+            f"{event_type} {outcome}",
+            event_id=event.id if event else attributes.get("event_id"),
+            type=event_type,
+            function=self.function.name,
+            outcome=outcome,
+            **more,
+        )

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from functions.event_types import SUBSCRIPTION_TYPES
 from functions.message_filter import message_filter
+from functions.variables import MAIL_VARIABLES, SUBSCRIBER_VARIABLES
 
 #: Every verified event. Messages are kept for 7 days, so that a subscription can be sought back.
 TOPIC = "stripe-events"
@@ -20,11 +22,11 @@ DEAD_LETTER_TOPIC = "stripe-events-dead-letters"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One row: one Cloud Run function and, for `events` and `clock`, its own push subscription to their topic."""
+    """One row: one Cloud Run function and, unless it is called over http, its own push subscription to a topic."""
 
     #: The entry point in `main.py` and the name of everything deployed for it.
     name: str
-    trigger: Literal["http", "events", "clock"]
+    trigger: Literal["http", "events", "clock", "dead_letters"]
     #: Stripe's event types, without the `v1.` of thin notifications.
     event_types: tuple[str, ...] = ()
     #: For `clock`: when, as cron says it, in UTC.
@@ -41,6 +43,8 @@ class Function:
     accounts: Literal["", "finds", "changes"] = ""
     tells_tokens: bool = False
     public: bool = False
+    #: Whether it publishes events, to every function that listens to them.
+    publishes: bool = False
     #: Whether a run that has more to do than it can asks the clock's topic for another one.
     continues: bool = False
     memory: str = "512Mi"
@@ -57,52 +61,21 @@ class Function:
     @property
     def topic(self) -> str:
         """What the subscription is to."""
-        return CLOCK_TOPIC if self.trigger == "clock" else TOPIC
+        return {"clock": CLOCK_TOPIC, "dead_letters": DEAD_LETTER_TOPIC}.get(self.trigger, TOPIC)
 
     @property
     def filter(self) -> str:
         """The Pub/Sub filter of the subscription.
 
-        Passes every handled type, and as few others as fit its length; of the clock, what is meant for this function.
+        Passes every handled type, and as few others as fit its length; of the clock, what is meant for this function;
+        every dead letter, which is no filter at all.
         """
+        if self.trigger == "dead_letters":
+            return ""
         if self.trigger == "clock":
             return f'attributes.function = "{self.name}"'
         return message_filter(self.event_types)
 
-
-#: Finer notifications without a snapshot form: with them, no `customer.subscription.updated` says the same.
-ONLY_THIN = frozenset(
-    f"customer.subscription.{what}"
-    for what in (
-        *("active", "incomplete", "incomplete_expired", "past_due", "trialing", "unpaid"),
-        *("cancel_at_changed", "default_payment_method_changed"),
-        *("item_added", "item_removed", "item_price_changed", "item_quantity_changed"),
-    )
-)
-
-SUBSCRIPTION_TYPES = (
-    *(
-        f"customer.subscription.{what}"
-        for what in (
-            *("created", "updated", "deleted", "paused", "resumed", "trial_will_end"),
-            *("pending_update_applied", "pending_update_expired"),
-        )
-    ),
-    *sorted(ONLY_THIN),
-)
-
-#: What every function that writes mail may be told; the brand's name and support's address it has to be told.
-MAIL_VARIABLES = (
-    *("BRAND_NAME", "BRAND_URL", "BRAND_LOGO_URL", "BRAND_COLOR", "MAIL_FOOTER", "UPGRADE_URL", "SUPPORT_EMAIL"),
-    *("MAIL_FROM", "MAIL_REPLY_TO", "LOCALE", "TIMEZONE", "MAIL_MAX_AGE", "MAIL_DISABLED", "MAIL_COLLECTION"),
-)
-#: What every function that reacts to events may be told.
-SUBSCRIBER_VARIABLES = (
-    *("STRIPE_API_BASE", "USER_ID_KEY", "MARKETING_KEY", "FIRESTORE_DATABASE", "PAST_DUE_GIVES_ACCESS"),
-    *("ACCOUNTS", "ACCOUNT_PHONE", "CLAIMS", "IDENTITY"),
-    *("UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS"),
-    *MAIL_VARIABLES,
-)
 
 FUNCTIONS: tuple[Function, ...] = (
     Function(
@@ -112,6 +85,7 @@ FUNCTIONS: tuple[Function, ...] = (
         timeout_seconds=30,
         variables=("STRIPE_LIVEMODE", "FORWARD_ALL"),
         secrets=("STRIPE_WEBHOOK_SECRETS",),
+        publishes=True,
     ),
     Function(
         name="index_customers",
@@ -235,8 +209,29 @@ FUNCTIONS: tuple[Function, ...] = (
         variables=("FIRESTORE_DATABASE", *MAIL_VARIABLES),
         # A second run beside the first does no harm and no good.
         concurrency=1,
-        timeout_seconds=120,
+        # The mails, and before them what was parked without one.
+        timeout_seconds=180,
         # The next tick does the same work: these attempts fill the minutes until then.
+        delivery_attempts=5,
+    ),
+    Function(
+        name="dead_letters",
+        trigger="dead_letters",
+        variables=("FIRESTORE_DATABASE", *MAIL_VARIABLES),
+    ),
+    Function(
+        name="reconcile",
+        trigger="clock",
+        # Not on the hour, when everybody's clocks ask Stripe something.
+        schedule="17 * * * *",
+        variables=("STRIPE_API_BASE", "FIRESTORE_DATABASE", "STRIPE_LIVEMODE", "FORWARD_ALL"),
+        secrets=("STRIPE_API_KEY",),
+        publishes=True,
+        continues=True,
+        concurrency=1,
+        # A run asks for another one after 60 s, and may wait for Stripe and for Pub/Sub then.
+        timeout_seconds=180,
+        # The next tick does the same work.
         delivery_attempts=5,
     ),
 )
@@ -244,6 +239,8 @@ FUNCTIONS: tuple[Function, ...] = (
 #: The rows that react to events, and those that the time of day calls: each with a subscription of its own.
 SUBSCRIBERS: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger == "events")
 CLOCKED: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger == "clock")
+#: The row that takes what the others could not process; behind it there is nobody.
+DEAD_LETTERED: tuple[Function, ...] = tuple(row for row in FUNCTIONS if row.trigger == "dead_letters")
 
 #: Every type that somebody listens to; the webhook acknowledges the others without publishing them.
 EVENT_TYPES: frozenset[str] = frozenset(t for function in FUNCTIONS for t in function.event_types)

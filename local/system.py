@@ -17,7 +17,7 @@ from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud.firestore import Client
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 
-from functions.topology import CLOCK_TOPIC, CLOCKED, DEAD_LETTER_TOPIC, FUNCTIONS, SUBSCRIBERS, TOPIC
+from functions.topology import CLOCK_TOPIC, CLOCKED, DEAD_LETTER_TOPIC, DEAD_LETTERED, FUNCTIONS, SUBSCRIBERS, TOPIC
 from local.auth_emulator import AuthEmulator
 from local.emulators import Emulators
 from local.processes import NotStarted, Program, Server
@@ -97,12 +97,14 @@ def running(
     project: str = "demo-local",
     rules: Path = ROOT / "firestore.rules",
     accounts: bool = False,
+    hosts_of_functions: Mapping[str, str] = {},
 ) -> Iterator[System]:
     """Start everything, and stop what was started whichever way the block ends.
 
     With `accounts` people have accounts too, in Firebase's Auth emulator, which takes longer to start than the rest.
     `environ` may carry the settings of the README's table. With STRIPE_API_KEY Stripe itself answers, else the local
-    Stripe API. Raises NotStarted.
+    Stripe API. `hosts_of_functions` is for something between the functions and what they talk to: settings that the
+    functions alone have instead. Raises NotStarted.
     """
     key = environ.get("STRIPE_API_KEY", "")
     if "_live_" in key:
@@ -127,7 +129,7 @@ def running(
         }
         settings["UNSUBSCRIBE_KEYS"] = environ.get("UNSUBSCRIBE_KEYS", "").strip() or secrets.token_urlsafe(32)
         settings |= {name: environ.get(name, "").strip() or default for name, default in _SHOP.items()}
-        functions = Server(_functions({**environ, **settings}), log_directory)
+        functions = Server(_functions({**environ, **settings, **hosts_of_functions}), log_directory)
         stack.callback(functions.stop)
         functions.wait_until_ready()
         url = f"http://{functions.addresses['functions']}"
@@ -183,7 +185,13 @@ def _create_topology(project: str, url: str) -> None:
                 publisher.create_topic(name=topic)
     _delete_subscriptions(project)
     with SubscriberClient() as subscriber:
-        for row in (*SUBSCRIBERS, *CLOCKED):
+        for row in (*SUBSCRIBERS, *CLOCKED, *DEAD_LETTERED):
+            given_up = {
+                "dead_letter_policy": {
+                    "dead_letter_topic": topics[DEAD_LETTER_TOPIC],
+                    "max_delivery_attempts": row.delivery_attempts,
+                }
+            }
             subscriber.create_subscription(
                 request={
                     "name": subscriber.subscription_path(project, row.name),
@@ -196,10 +204,7 @@ def _create_topology(project: str, url: str) -> None:
                         "minimum_backoff": {"seconds": _MIN_BACKOFF_SECONDS},
                         "maximum_backoff": {"seconds": row.max_backoff_seconds},
                     },
-                    "dead_letter_policy": {
-                        "dead_letter_topic": topics[DEAD_LETTER_TOPIC],
-                        "max_delivery_attempts": row.delivery_attempts,
-                    },
+                    **({} if row in DEAD_LETTERED else given_up),
                 }
             )
 
@@ -207,6 +212,6 @@ def _create_topology(project: str, url: str) -> None:
 def _delete_subscriptions(project: str) -> None:
     """None may stay behind in an emulator that goes on: it would push to a port that is somebody else's by then."""
     with SubscriberClient() as subscriber:
-        for row in (*SUBSCRIBERS, *CLOCKED):
+        for row in (*SUBSCRIBERS, *CLOCKED, *DEAD_LETTERED):
             with suppress(NotFound):
                 subscriber.delete_subscription(subscription=subscriber.subscription_path(project, row.name))

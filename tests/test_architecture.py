@@ -11,7 +11,7 @@ import pytest
 
 from deploy.plan import plan
 from deploy.steps import Target
-from functions import settings, topology
+from functions import event_types, settings, topology
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for path in (ROOT / "functions").rglob("*.py"))
@@ -22,9 +22,12 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "incoming": set(),
+    "message": {"errors"},
     "log": set(),
     "message_filter": set(),
-    "topology": {"message_filter"},
+    "event_types": set(),
+    "variables": set(),
+    "topology": {"event_types", "message_filter", "variables"},
     "paths": set(),
     "letters": set(),
     "linking": set(),
@@ -49,19 +52,27 @@ ALLOWED: dict[str, set[str]] = {
         "store",
     },
     "settings": {"accounts", "errors", "mail", "marketing", "pages", "paths", "reminders"},
-    "parking": {"effects", "letters", "mail", "paths", "stripe_events"},
+    "parking": {
+        *("clock", "effects", "errors", "letters", "log", "mail", "message", "paths", "store", "stripe_events"),
+    },
     "reactions": {
         *("accounts", "as_of", "customer_index", "effects", "errors", "identity", "letters", "linking", "mail"),
         *("marketing", "ownership", "paths", "reminders", "settings", "stripe_events", "welcome"),
     },
     "webhook": {"clock", "errors", "incoming", "log", "settings", "stripe_events", "topology"},
+    "reconcile": {
+        *("clock", "effects", "errors", "log", "paths", "store", "stripe_events", "topology", "webhook"),
+    },
     "subscriber": {
-        *("clock", "effects", "errors", "execution", "identity", "log", "mail", "parking", "settings", "store"),
-        *("stripe_events", "topology"),
+        *("clock", "effects", "errors", "execution", "identity", "log", "mail", "message", "parking", "settings"),
+        *("store", "stripe_events", "topology"),
+    },
+    "dead_letters": {
+        *("clock", "effects", "errors", "log", "mail", "message", "parking", "store", "stripe_events", "topology"),
     },
     "adapters": {
-        *("accounts", "clock", "effects", "errors", "identity", "letters", "mail", "pages", "paths", "reminders"),
-        *("store", "stripe_events", "webhook"),
+        *("accounts", "clock", "effects", "errors", "identity", "letters", "mail", "pages", "parking", "paths"),
+        *("reminders", "store", "stripe_events", "webhook"),
     },
 }
 #: What wires the parts for somebody else, as `main.py` does for the functions.
@@ -149,7 +160,7 @@ def entry_points() -> dict[str, str]:
 
 
 def test_every_row_has_an_entry_point_of_its_trigger_and_no_entry_point_is_without_a_row() -> None:
-    decorators = {"http": "http", "events": "cloud_event", "clock": "cloud_event"}
+    decorators = {"http": "http", "events": "cloud_event", "clock": "cloud_event", "dead_letters": "cloud_event"}
     assert entry_points() == {row.name: decorators[row.trigger] for row in ROWS}
 
 
@@ -165,6 +176,12 @@ def test_every_row_that_reacts_has_its_reaction_and_its_tests(row: topology.Func
 def test_every_row_that_a_clock_calls_has_its_schedule_and_its_tests(row: topology.Function) -> None:
     assert (ROOT / "tests" / f"test_{row.name}.py").is_file()
     assert row.schedule
+
+
+def test_what_takes_dead_letters_is_one_row_with_its_tests() -> None:
+    [row] = [row for row in ROWS if row.trigger == "dead_letters"]
+    assert (ROOT / "tests" / f"test_{row.name}.py").is_file()
+    assert {row.event_types, row.schedule, row.filter} == {(), ""}
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.trigger == "http"], ids=lambda row: row.name)
@@ -195,7 +212,7 @@ def test_every_handled_type_is_told_in_the_stories_whose_costs_are_counted() -> 
     from tests.test_costs import STORIES, told_by
 
     told = {event["type"] for story in STORIES for event in told_by(story).events}
-    assert topology.EVENT_TYPES - told == topology.ONLY_THIN | {"customer.source.expiring"}
+    assert topology.EVENT_TYPES - told == event_types.ONLY_THIN | {"customer.source.expiring"}
 
 
 def settings_read() -> set[str]:

@@ -134,6 +134,23 @@ def test_an_event_is_parked_once_per_function() -> None:
     assert paths.parked_event("evt_1", "record_orders") == "parked_events/evt_1_record_orders"
 
 
+@given(TEXTS, TEXTS)
+def test_a_parked_event_is_found_by_the_id_of_its_document(event: str, function: str) -> None:
+    path = paths.parked_event(event, function)
+    assert paths.parked_document(path.partition("/")[2]) == path
+
+
+@given(TEXTS)
+def test_whatever_a_message_says_names_a_parked_event_or_nothing(text: str) -> None:
+    path = paths.parked_document(text)
+    assert path is None or (path.startswith("parked_events/") and path.count("/") == 1 and len(path) > 14)
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "__x__", "a/b", "/", "x" * 1_501, "あ" * 501])
+def test_what_can_be_no_id_names_nothing(text: str) -> None:
+    assert paths.parked_document(text) is None
+
+
 @pytest.mark.parametrize(
     ("name", "stored"),
     [

@@ -16,12 +16,16 @@ from functions.paths import COLLECTIONS
 from functions.reminders.settings import ReminderSettings
 from functions.settings.accounts import identity_settings
 from functions.settings.pricing import pricing_settings
+from functions.settings.reconcile import ReconcileSettings, reconcile_settings
 from functions.settings.reminders import SenderSettings, sender_settings, unsubscribe_settings
 from functions.settings.subscriber import SubscriberSettings, SweepSettings, subscriber_settings, sweep_settings
 from functions.settings.webhook import WebhookSettings, webhook_settings
-from functions.topology import FUNCTIONS, MAIL_VARIABLES, Function
+from functions.topology import FUNCTIONS, Function
+from functions.variables import MAIL_VARIABLES
 
-Settings = WebhookSettings | SubscriberSettings | SweepSettings | SenderSettings | UnsubscribeSettings
+Settings = (
+    WebhookSettings | SubscriberSettings | SweepSettings | SenderSettings | UnsubscribeSettings | ReconcileSettings
+)
 Read = Callable[[Mapping[str, str]], Settings]
 
 WEBHOOK = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_WEBHOOK_SECRETS": "whsec_a"}
@@ -29,6 +33,7 @@ MAIL = {"BRAND_NAME": "My Shop", "SUPPORT_EMAIL": "support@example.com"}
 SUBSCRIBER = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_API_KEY": "sk_test_a", **MAIL}
 SWEEP = {"GOOGLE_CLOUD_PROJECT": "my-shop", **MAIL}
 SENDER = SUBSCRIBER
+RECONCILE = {"GOOGLE_CLOUD_PROJECT": "my-shop", "STRIPE_API_KEY": "sk_test_a"}
 KEY, OLD_KEY = "a+B/" * 16, "0123456789abcdef" * 2
 UNSUBSCRIBE = {"GOOGLE_CLOUD_PROJECT": "my-shop", "UNSUBSCRIBE_KEYS": KEY, **MAIL}
 PRICING = {"PRICING_TABLE_ID": "prctbl_1", "STRIPE_PUBLISHABLE_KEY": "pk_test_a"}
@@ -39,6 +44,8 @@ READ_BY: dict[str, Callable[[Mapping[str, str]], object]] = {
     "send_due_reminders": sender_settings,
     "unsubscribe": unsubscribe_settings,
     "sweep_mail": sweep_settings,
+    "dead_letters": sweep_settings,
+    "reconcile": reconcile_settings,
     **{row.name: subscriber_settings for row in FUNCTIONS if row.trigger == "events"},
     "provision_accounts": lambda environ: (subscriber_settings(environ), identity_settings(environ)),
     "find_customer": lambda environ: (subscriber_settings(environ), identity_settings(environ)),
@@ -69,8 +76,9 @@ ALL = pytest.mark.parametrize(
         (sweep_settings, SWEEP),
         (sender_settings, SENDER),
         (unsubscribe_settings, UNSUBSCRIBE),
+        (reconcile_settings, RECONCILE),
     ],
-    ids=["webhook", "subscriber", "sweep", "sender", "unsubscribe"],
+    ids=["webhook", "subscriber", "sweep", "sender", "unsubscribe", "reconcile"],
 )
 
 
@@ -104,6 +112,9 @@ def complaint(read: Read, environ: Mapping[str, str]) -> str:
         (unsubscribe_settings, UNSUBSCRIBE, "project", "my-shop"),
         (unsubscribe_settings, UNSUBSCRIBE, "database", "(default)"),
         (unsubscribe_settings, UNSUBSCRIBE, "keys", (KEY,)),
+        (reconcile_settings, RECONCILE, "database", "(default)"),
+        (reconcile_settings, RECONCILE, "stripe_api_key", "sk_test_a"),
+        (reconcile_settings, RECONCILE, "stripe_api_base", None),
     ],
 )
 def test_a_function_starts_with_what_it_requires_alone(
@@ -129,6 +140,8 @@ def test_a_function_starts_with_what_it_requires_alone(
 )
 def test_the_webhook_reads_a_variable(variable: str, text: str, field: str, value: object) -> None:
     assert getattr(webhook_settings(WEBHOOK | {variable: text}), field) == value
+    # What Stripe could not deliver is chosen in the same way.
+    assert getattr(reconcile_settings(RECONCILE | {variable: text}), field) == value
 
 
 @pytest.mark.parametrize(
@@ -563,6 +576,14 @@ def test_secrets_that_are_all_separators_are_missing(text: str) -> None:
                 *("GOOGLE_CLOUD_PROJECT", "STRIPE_API_KEY", "STRIPE_API_BASE", "PAST_DUE_GIVES_ACCESS"),
                 *("UPGRADE_OFFER_AFTER_DAYS", "OFFERS", "OFFER_PAUSE_DAYS", "UNSUBSCRIBE_URL", "UNSUBSCRIBE_KEYS"),
                 *("BRAND_NAME", "SUPPORT_EMAIL"),
+            ],
+        ),
+        (
+            reconcile_settings,
+            {"STRIPE_API_BASE": "x", "STRIPE_LIVEMODE": "?", "FORWARD_ALL": "?", "FIRESTORE_DATABASE": "Shop"},
+            [
+                *("GOOGLE_CLOUD_PROJECT", "STRIPE_LIVEMODE", "FORWARD_ALL", "FIRESTORE_DATABASE", "STRIPE_API_KEY"),
+                "STRIPE_API_BASE",
             ],
         ),
         (

@@ -6,6 +6,7 @@ On the Firestore emulator, with the local Stripe API behind the official client.
 import base64
 import io
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from google.cloud.firestore import Client
 from functions.adapters.firestore import FirestoreStore
 from functions.adapters.stripe import StripeApi
 from functions.effects import Decision, Effect, Put, Reaction, read
-from functions.errors import Retry, Unexpected
+from functions.errors import Permanent, Retry, Unexpected
 from functions.execution import ROUNDS
 from functions.log import JsonLog
+from functions.parking import bytes_of
 from functions.reactions import index_customers, provision_accounts, record_orders, track_subscriptions
 from functions.settings.subscriber import SubscriberSettings
 from functions.store import Found, Store
@@ -200,23 +202,46 @@ def test_an_event_parked_twice_keeps_its_first_reason_and_time(make: Make) -> No
     assert parked["reason"] == "the body is not JSON"
 
 
-@pytest.mark.parametrize(
-    ("body", "encoding"), [(b"x" * 1_048_576, "zlib"), (b"x" * 1_000_000, None), (None, "at Stripe")]
-)
-def test_a_parked_event_fits_its_document_whatever_its_size(
-    make: Make, body: bytes | None, encoding: str | None
-) -> None:
-    import random
-    import zlib
+INCOMPRESSIBLE = random.Random(1).randbytes(1_048_576)
 
-    body = body or random.Random(1).randbytes(1_048_576)
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b"x" * 1_000_000, None),
+        (b"x" * 1_000_001, "zlib"),
+        (b"x" * 1_048_576, "zlib"),
+        (INCOMPRESSIBLE[:1_000_000], None),
+        (INCOMPRESSIBLE[:1_000_001], "at Stripe"),
+        (INCOMPRESSIBLE, "at Stripe"),
+    ],
+    ids=["whole", "zlib", "zlib_1_MiB", "random", "random_1", "random_1_MiB"],
+)
+def test_a_parked_event_fits_its_document_whatever_its_size(make: Make, body: bytes, encoding: str | None) -> None:
     bench = make()
     assert bench.handle(body, event_id="evt_1", type="customer.created") == "parked"
     parked = bench.document("parked_events/evt_1_index_customers")
     assert parked is not None
     assert parked["body_encoding"] == encoding
-    kept = zlib.decompress(parked["body"]) if encoding == "zlib" else parked["body"]
-    assert kept == (None if encoding == "at Stripe" else body)
+    assert bytes_of(parked) == (None if encoding == "at Stripe" else body)
+
+
+def test_a_parked_event_fits_its_document_with_all_that_pubsub_may_bring_and_all_that_may_be_said(make: Make) -> None:
+    """100 attributes of 256 and 1,024 bytes (https://cloud.google.com/pubsub/quotas#resource_limits)."""
+    attributes = {f"{number:03}".ljust(85, "あ"): "い" * 341 for number in range(97)}
+    attributes |= {"__reserved__": "x", "event_id": "e" * 1_024, "type": "customer.created"}
+
+    def refused(_event: StripeEvent, _settings: SubscriberSettings) -> Reaction:
+        raise Permanent("理" * 100_000, "\ud83d" + "長" * 500_000)
+
+    bench = make(react=refused)
+    text = {"id": "evt_1", "type": "customer.created", "livemode": False, "created": 1, "padding": INCOMPRESSIBLE.hex()}
+    body = json.dumps(text).encode()[:1_048_574] + b'"}'
+    assert bench.handle(body, **attributes) == "parked"
+    [parked] = [each.to_dict() or {} for each in bench.client.collection("parked_events").stream()]
+    assert bytes_of(parked) == body
+    assert (len(parked["reason"]), len(parked["detail"])) == (1_500, 10_000)
+    assert len(parked["attributes"]) == 100
 
 
 def test_a_customer_unknown_to_stripe_is_parked_with_what_to_check(make: Make, account: Account) -> None:
@@ -493,8 +518,127 @@ def test_an_event_that_is_parked_again_after_it_was_mended_is_kept(make: Make) -
     assert bench.document(path) is not None
 
 
-def test_two_functions_that_park_one_event_both_say_so(make: Make) -> None:
+def test_two_functions_that_park_one_event_both_say_so_the_second_with_the_rest(make: Make) -> None:
     for name in ("index_customers", "record_orders"):
         make(name).handle(b"not JSON", event_id="evt_1", type="checkout.session.completed")
-    ids = {each.id for each in make().client.collection("mail").stream()}
-    assert ids == {"parked_evt_1_index_customers", "parked_evt_1_record_orders"}
+    told = {each.id: each.get("told") for each in make().client.collection("parked_events").stream()}
+    assert told == {"evt_1_index_customers": True, "evt_1_record_orders": False}
+    assert [each.id for each in make().client.collection("mail").stream()] == ["parked_evt_1_index_customers"]
+
+
+def test_an_event_whose_mail_alone_is_there_is_kept_as_told(make: Make) -> None:
+    """Somebody removed its document and the notice, after it was mended."""
+    bench = make()
+    bench.client.document("mail/parked_evt_1_index_customers").set({"kept": True})
+    bench.handle(b"not JSON", event_id="evt_1", type="customer.created")
+    assert (bench.document("parked_events/evt_1_index_customers") or {})["told"] is True
+    assert bench.document("mail/parked_evt_1_index_customers") == {"kept": True}
+    assert bench.document("notices/parked") is None
+
+
+# Replayed
+
+
+PARKED = "parked_events/evt_1_index_customers"
+
+
+def test_an_event_that_is_replayed_for_another_function_is_ignored_without_being_parsed(make: Make) -> None:
+    bench = make()
+    said = bench.handle(b"not JSON", type="customer.created", only="record_orders", parked="evt_1_record_orders")
+    assert said == "ignored"
+    assert list(bench.client.collections()) == []
+    assert [line["severity"] for line in bench.log()] == ["DEBUG"]
+
+
+def test_what_comes_of_a_replayed_event_is_written_into_its_document(make: Make, account: Account) -> None:
+    bench = make()
+    bench.handle(b"not JSON", event_id="evt_1", type="customer.created")
+    before = bench.document(PARKED)
+    account.create_customer(email="hana@example.com")
+    replayed = {"only": "index_customers", "parked": "evt_1_index_customers"}
+    assert bench.handle(account.events[0], **replayed, replay="first") == "applied"
+    after = bench.document(PARKED) or {}
+    assert after.pop("expires_at").timestamp() == 1_790_000_000 + 90 * 86_400
+    assert after == {**(before or {}), "replayed_at": 1_790_000_000.0, "outcome": "applied", "replay": "first"}
+    # Delivered once more by Pub/Sub it is a duplicate, which is not what the replay changed.
+    assert bench.handle(account.events[0], **replayed, replay="first") == "duplicate"
+    assert (bench.document(PARKED) or {})["outcome"] == "applied"
+    assert bench.handle(account.events[0], **replayed, replay="second") == "duplicate"
+    assert (bench.document(PARKED) or {})["outcome"] == "duplicate"
+
+
+def test_a_replayed_event_that_fails_again_stays_parked_with_its_new_reason_and_without_a_mail(make: Make) -> None:
+    bench = make()
+    bench.handle(b"not JSON", event_id="evt_1", type="customer.created")
+    before = bench.document(PARKED) or {}
+    replayed = {"only": "index_customers", "parked": "evt_1_index_customers", "replay": "r"}
+    assert bench.handle(b"[1]", event_id="evt_2", type="customer.created", **replayed) == "parked"
+    assert bench.document(PARKED) == {
+        **before,
+        "reason": "the body is not a JSON object",
+        "replayed_at": 1_790_000_000.0,
+        "outcome": "parked",
+        "replay": "r",
+        "expires_at": None,
+    }
+    assert [each.id for each in bench.client.collection("parked_events").stream()] == ["evt_1_index_customers"]
+    assert [each.id for each in bench.client.collection("mail").stream()] == ["parked_evt_1_index_customers"]
+
+
+def test_a_replayed_event_whose_document_is_gone_is_parked_anew(make: Make) -> None:
+    bench = make()
+    replayed = {"only": "index_customers", "parked": "evt_1_index_customers"}
+    assert bench.handle(b"[1]", event_id="evt_1", type="customer.created", **replayed) == "parked"
+    assert (bench.document(PARKED) or {})["reason"] == "the body is not a JSON object"
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["", "..", ".", "__x__", "a/b", "../customers/cus_1", "evt_1_record_orders", "nobody", "x" * 2_000],
+)
+def test_a_message_that_names_another_document_changes_none(make: Make, account: Account, named: str) -> None:
+    bench = make()
+    bench.client.document("parked_events/evt_1_record_orders").set({"function": "record_orders"})
+    bench.client.document("customers/cus_1").set({"name": "Hana"})
+    account.create_customer(email="hana@example.com")
+    assert bench.handle(account.events[0], only="index_customers", parked=named) == "applied"
+    assert bench.document("parked_events/evt_1_record_orders") == {"function": "record_orders"}
+    assert bench.document("customers/cus_1") == {"name": "Hana"}
+    assert len(list(bench.client.collection("parked_events").stream())) == 1
+
+
+def test_an_outcome_that_cannot_be_written_now_is_written_by_the_next_delivery(
+    make: Make, account: Account, firestore_client: Client
+) -> None:
+    class Away(FirestoreStore):
+        def commit(self, effects: Any, found: Mapping[str, Found]) -> None:
+            kept = list(effects)
+            if kept[0].path == PARKED:
+                raise Retry("Firestore answered ServiceUnavailable")
+            super().commit(kept, found)
+
+    firestore_client.document(PARKED).set({"function": "index_customers"})
+    account.create_customer(email="hana@example.com")
+    bench = make(store=Away(firestore_client))
+    replayed = {"only": "index_customers", "parked": "evt_1_index_customers", "replay": "r"}
+    with pytest.raises(Retry):
+        bench.handle(account.events[0], **replayed)
+    assert [line["outcome"] for line in bench.log()] == ["applied", "retry"]
+    assert make().handle(account.events[0], **replayed) == "duplicate"
+    assert (bench.document(PARKED) or {})["outcome"] == "duplicate"
+
+
+def test_an_event_of_an_unknown_function_is_settled_by_the_one_it_is_replayed_to(make: Make, account: Account) -> None:
+    bench = make()
+    bench.client.document("parked_events/evt_1_unknown").set({"function": "unknown"})
+    account.create_customer(email="hana@example.com")
+    assert bench.handle(account.events[0], only="index_customers", parked="evt_1_unknown") == "applied"
+    assert (bench.document("parked_events/evt_1_unknown") or {})["outcome"] == "applied"
+
+
+def test_an_ordinary_event_reads_and_writes_nothing_about_parked_ones(make: Make, account: Account) -> None:
+    bench = make()
+    bench.handle(b"not JSON", event_id="evt_1", type="customer.created")
+    account.create_customer(email="hana@example.com")
+    bench.handle(account.events[0])
+    assert (bench.log()[-1]["reads"], bench.log()[-1]["writes"]) == (2, 3)

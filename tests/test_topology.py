@@ -10,14 +10,16 @@ from functions.message_filter import MAX_FILTER_BYTES, message_filter
 from functions.topology import (
     CLOCK_TOPIC,
     CLOCKED,
+    DEAD_LETTER_TOPIC,
+    DEAD_LETTERED,
     EVENT_TYPES,
     FUNCTIONS,
-    MAIL_VARIABLES,
     SUBSCRIBERS,
     TOPIC,
     Function,
     function,
 )
+from functions.variables import MAIL_VARIABLES
 
 ROWS = pytest.mark.parametrize("row", [row for row in FUNCTIONS if row.trigger == "events"], ids=lambda row: row.name)
 CLOCKS = pytest.mark.parametrize("row", CLOCKED, ids=lambda row: row.name)
@@ -80,8 +82,10 @@ def test_a_row_that_is_called_listens_to_nothing() -> None:
 
 
 def test_every_row_but_those_called_over_http_has_a_subscription() -> None:
-    assert [row.name for row in FUNCTIONS if row.trigger != "http"] == [row.name for row in (*SUBSCRIBERS, *CLOCKED)]
+    called = {row.name for row in (*SUBSCRIBERS, *CLOCKED, *DEAD_LETTERED)}
+    assert {row.name for row in FUNCTIONS if row.trigger != "http"} == called
     assert {row.topic for row in SUBSCRIBERS} == {TOPIC}
+    assert {row.topic for row in DEAD_LETTERED} == {DEAD_LETTER_TOPIC}
     assert {row.topic for row in CLOCKED} == {CLOCK_TOPIC}
 
 
@@ -103,7 +107,7 @@ def test_a_row_of_the_clock_has_a_schedule_that_the_local_scheduler_knows(row: F
 
 
 def test_only_a_row_of_the_clock_can_ask_for_another_run() -> None:
-    assert [row.name for row in FUNCTIONS if row.continues] == ["send_due_reminders"]
+    assert [row.name for row in FUNCTIONS if row.continues] == ["send_due_reminders", "reconcile"]
     assert {row.trigger for row in FUNCTIONS if row.continues} == {"clock"}
 
 
@@ -146,12 +150,22 @@ def test_whoever_reckons_with_reminders_is_told_when_to_remind() -> None:
 
 
 def test_every_function_that_writes_mail_is_told_how() -> None:
+    silent = {"stripe_webhook", "reconcile"}
     # The page that stops offers looks like the mail that leads to it.
-    for row in (*SUBSCRIBERS, *CLOCKED, function("unsubscribe")):
-        assert set(MAIL_VARIABLES) <= set(row.variables)
+    for row in (*SUBSCRIBERS, *CLOCKED, function("unsubscribe"), function("dead_letters")):
+        assert (set(MAIL_VARIABLES) <= set(row.variables)) is (row.name not in silent)
         assert "FIRESTORE_DATABASE" in row.variables
         assert len(set(row.variables)) == len(row.variables)
-    assert not set(MAIL_VARIABLES) & set(function("stripe_webhook").variables)
+    for name in silent:
+        assert not set(MAIL_VARIABLES) & set(function(name).variables)
+
+
+def test_whoever_publishes_events_knows_which_ones() -> None:
+    """What Stripe could not deliver is chosen as the webhook would have chosen it."""
+    publishing = [row for row in FUNCTIONS if row.publishes]
+    assert [row.name for row in publishing] == ["stripe_webhook", "reconcile"]
+    for row in publishing:
+        assert {"STRIPE_LIVEMODE", "FORWARD_ALL"} <= set(row.variables)
 
 
 @ROWS

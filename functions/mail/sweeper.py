@@ -8,7 +8,7 @@ is forgotten. A run that dies, or whose time is up, leaves behind all it did: ea
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import merge
@@ -52,6 +52,18 @@ class Mailbox(Protocol):
 
     def move_mark(self, to: datetime) -> None:
         """Raises Retry."""
+
+
+def each_in_turn(steps: Sequence[Callable[[], None]]) -> None:
+    """Every step, whatever becomes of the others. Then raises what the first one raised that did not end well."""
+    problems: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as problem:  # raised below: the next step has no part in it
+            problems.append(problem)
+    if problems:
+        raise problems[0]
 
 
 @dataclass(slots=True)

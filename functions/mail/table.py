@@ -38,6 +38,7 @@ MAILS: tuple[Mail, ...] = (
     Mail(name="unpaid_followup", to=("customer",)),
     Mail(name="refund", to=("customer",)),
     Mail(name="parked", to=("support",)),
+    Mail(name="parked_more", to=("support",)),
     Mail(name="mail_failed", to=("support",)),
     Mail(name="link_conflict", to=("support",)),
 )

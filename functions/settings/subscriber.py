@@ -34,7 +34,7 @@ class SubscriberSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
-    """What `sweep_mail` needs."""
+    """What `sweep_mail` and `dead_letters` need."""
 
     project: str
     database: str
@@ -62,7 +62,7 @@ def subscriber_settings(environ: Mapping[str, str]) -> SubscriberSettings:
 
 
 def sweep_settings(environ: Mapping[str, str]) -> SweepSettings:
-    """Read and check the settings of `sweep_mail`. Raises SettingsError naming every variable that is wrong."""
+    """Read and check the settings of `sweep_mail` and `dead_letters`. Raises SettingsError, naming what is wrong."""
     read = Reader(environ)
     settings = SweepSettings(
         project=read("GOOGLE_CLOUD_PROJECT", project),

@@ -18,6 +18,8 @@ from functions.mail.facts import (
     OrderPaid,
     OrderPending,
     Parked,
+    ParkedGroup,
+    ParkedMore,
     Plan,
     Refund,
     Store,
@@ -286,6 +288,7 @@ def _others() -> tuple[Sample, ...]:
             _NOBODY,
             system,
         ),
+        _sample("", "A storm, after a deployment with a mistake in it", _storm(), _NOBODY, replace(system, event="")),
         _sample(
             "",
             "An address that does not exist",
@@ -303,3 +306,13 @@ def _others() -> tuple[Sample, ...]:
         _sample("", "Another user is named for a customer", conflict, _HANA, of_hana),
         _sample("unlinked", "Named again, after somebody unlinked it", replace(conflict, held_by=None), _HANA, of_hana),
     )
+
+
+def _storm() -> ParkedMore:
+    unread = "Malformed: checkout session has no id (API version 2026-10-28.endive)"
+    groups = (
+        ParkedGroup(function="record_orders", reason=unread, count=183),
+        ParkedGroup(function="index_customers", reason="still failing after 30 deliveries", count=12),
+        ParkedGroup(function="unknown", reason="still failing after 30 deliveries", count=1),
+    )
+    return ParkedMore(count=199, since=_NOW - 840, until=_NOW - 130, told_at=_NOW, groups=groups, others=3)

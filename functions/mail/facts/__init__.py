@@ -28,6 +28,8 @@ from functions.mail.facts.trouble import (
     LinkConflict,
     MailFailed,
     Parked,
+    ParkedGroup,
+    ParkedMore,
 )
 
 __all__ = [
@@ -46,6 +48,8 @@ __all__ = [
     "OrderPaid",
     "OrderPending",
     "Parked",
+    "ParkedGroup",
+    "ParkedMore",
     "Plan",
     "Refund",
     "Renewal",

@@ -23,6 +23,34 @@ class Parked(Facts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedGroup:
+    """Events that one function could not process for one reason."""
+
+    function: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedMore(Facts):
+    """More events were parked than there are mails about: all of them since the last mail, in one."""
+
+    MAIL: ClassVar[str] = "parked_more"
+    count: int
+    #: When the first and the last of them were parked.
+    since: int
+    until: int
+    #: When this is told.
+    told_at: int
+    #: The most frequent first, and how many events are in none of them.
+    groups: tuple[ParkedGroup, ...]
+    others: int
+
+    def fact(self) -> str:
+        return str(self.told_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MailFailed(Facts):
     """A mail could not be delivered, and is not tried again."""
 

@@ -27,13 +27,16 @@ def retrieve(store: Store, resource: Resource, query: Query, object_id: str) -> 
 def list_objects(store: Store, resource: Resource, query: Query) -> Answer:
     """GET /v1/{path}, newest first."""
     fields = resource.filters or frozenset()
-    parameters = Parameters.of(query, fields | paging.CREATED | paging.CURSORS, resource.choices)
+    known = fields | resource.judged.keys() | paging.CREATED | paging.CURSORS
+    parameters = Parameters.of(query, known, resource.choices)
     answer = paging.page(
         store.all(resource.object),
         parameters,
         url=f"/v1/{resource.path}",
         object_type=resource.object,
-        matches=paging.filtered(parameters, fields, resource.flags, resource.choices, resource.hidden),
+        matches=paging.filtered(
+            parameters, fields, resource.flags, resource.choices, resource.hidden, judged=resource.judged
+        ),
     )
     return _expanded(answer, parameters, store)
 

@@ -56,6 +56,8 @@ def filtered(
     flags: Collection[str] = (),
     choices: Mapping[str, str] = MappingProxyType({}),
     hidden: Mapping[str, str] = MappingProxyType({}),
+    *,
+    judged: Mapping[str, Callable[[dict[str, Any]], bool]] = MappingProxyType({}),
 ) -> Predicate:
     """The objects that a list with these parameters is about. A deleted object is never one of them."""
     everything = {name for name in hidden if parameters.values.get(name) == "all"}
@@ -66,6 +68,7 @@ def filtered(
         if name in parameters.values and name not in everything
     }
     allowed = {choices[name]: frozenset(values) for name, values in parameters.lists.items()}
+    verdicts = [(judge, asked) for name, judge in judged.items() if (asked := parameters.boolean(name)) is not None]
     ranges = [(_RANGES[name], value) for name in _RANGES if (value := parameters.integer(name)) is not None]
 
     def matches(item: dict[str, Any]) -> bool:
@@ -74,6 +77,7 @@ def filtered(
             and all(_field(item, name) == value for name, value in equal.items())
             and all(_field(item, name) != value for name, value in unasked.items())
             and all(_field(item, name) in values for name, values in allowed.items())
+            and all(judge(item) is asked for judge, asked in verdicts)
             and all(compare(item["created"], value) for compare, value in ranges)
         )
 

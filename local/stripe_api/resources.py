@@ -1,7 +1,8 @@
 """THE table: every resource of the local Stripe API. To serve another one, add a row."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class Resource:
     filters: frozenset[str] | None = None
     #: Those of the filters that are `true` or `false`.
     flags: frozenset[str] = frozenset()
+    #: Flags that no field says: parameter -> what it is of an object.
+    judged: Mapping[str, Callable[[Mapping[str, Any]], bool]] = field(default_factory=dict)
     #: Query parameters of the list that take several values, any of which may stand in a field: parameter -> field.
     choices: Mapping[str, str] = field(default_factory=dict)
     #: Fields besides `metadata` that /search understands. None: there is no search.
@@ -78,7 +81,13 @@ RESOURCES = (
         id_param="price",
     ),
     Resource(object="product", path="products", filters=frozenset({"active"}), flags=frozenset({"active"})),
-    Resource(object="event", path="events", filters=frozenset({"type"})),
+    Resource(
+        object="event",
+        path="events",
+        filters=frozenset({"type"}),
+        # Delivered is what every endpoint has taken.
+        judged={"delivery_success": lambda event: not event.get("pending_webhooks")},
+    ),
     Resource(object="payment_intent", path="payment_intents", id_param="intent"),
 )
 

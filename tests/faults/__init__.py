@@ -1,0 +1,1 @@
+"""What goes wrong on purpose: proxies between the functions and what they talk to, and a process that is killed."""

@@ -9,6 +9,7 @@ from functions.errors import Malformed
 from functions.reminders import rules
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import PaymentMethod, StripeEvent, event_of
+from functions.stripe_events.fields import reference
 
 
 def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
@@ -26,8 +27,8 @@ def _detached(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
     """Only what was before says from whom it was detached, and only a snapshot says what was before."""
     if event.is_thin and event.snapshot_event:
         event = event_of((yield from fetch("event", event.snapshot_event)))
-    customer = event.previous_attributes.get("customer")
-    if not isinstance(customer, str) or not customer:
+    customer = reference(event.previous_attributes, "customer")
+    if customer is None:
         raise Malformed("payment_method.detached has no previous_attributes.customer")
     method = PaymentMethod.of(event.snapshot())
     return (yield from _store(event, method, customer, settings, detached=True))

@@ -8,6 +8,7 @@ from functions import paths
 from functions.as_of import Verdict, judge, stamp, whole
 from functions.customer_index import keys_to_change, membership, move
 from functions.effects import Decision, Documents, Effect, Json, Merge, Put, Reaction, Request, fetch, read
+from functions.errors import Malformed
 from functions.letters import Facts
 from functions.mail import compose
 from functions.mail.facts import Canceled, TrialEnding
@@ -38,6 +39,8 @@ def react(event: StripeEvent, settings: SubscriberSettings) -> Reaction:
         return (yield from _overtaken(event, subscription, path, stored, settings))
     if verdict is Verdict.FETCH and not ends:
         subscription = Subscription.of((yield from fetch("subscription", subscription.id)))
+        if subscription.customer != customer:
+            raise Malformed("subscription is another customer's than the event says")
     if subscription.has_more_items:
         listed = (yield from fetch("subscription_items", subscription.id))["data"]
         subscription = replace(subscription, items=tuple(SubscriptionItem.of(item, {}) for item in listed))

@@ -1,7 +1,7 @@
 # Everything a newcomer types. Each target sets up what it needs; nothing is installed outside this folder.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up mail backfill test check bench clean
+.PHONY: help demo up mail backfill replay test check bench soak audit clean
 
 PY := .venv/bin/python
 STAMP := .venv/.installed
@@ -22,6 +22,9 @@ mail: $(STAMP)  ## every mail in every language, to look at: .local/mail/index.h
 backfill: $(STAMP)  ## what your Stripe account had before, into Firestore; settings from the environment or .env
 	@$(PY) -m functions.operations.backfill $(ARGS)
 
+replay: $(STAMP)  ## parked events once more, on the system that `make up` runs: make replay ARGS=--all
+	@set -a; if [ -f .local/env ]; then . .local/env; fi; $(PY) -m functions.operations.replay $(ARGS)
+
 test: $(STAMP)  ## every check and every test
 	@$(PY) -m local.auth_emulator install
 	@$(PY) -m ruff check .
@@ -31,6 +34,12 @@ test: $(STAMP)  ## every check and every test
 
 bench: $(STAMP)  ## the system beside its floor, as ratios
 	@$(PY) -m local.bench
+
+soak: $(STAMP)  ## 10,000 events through the whole system; fails if one is lost
+	@$(PY) -m local.soak $(ARGS)
+
+audit: $(STAMP)  ## known vulnerabilities in what the functions import; asks PyPI
+	@$(PY) -m pip_audit --strict --disable-pip --no-deps -r requirements.txt
 
 clean:  ## removes what the other targets made here
 	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .hypothesis

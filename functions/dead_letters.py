@@ -51,9 +51,11 @@ class DeadLetters:
             # A tick is no event: the next one does its work. But somebody has to look at that function.
             self.log("ERROR", f"a tick of {called} is given up: {still}", function="dead_letters", source=called)
             return
-        function = source if source in _FUNCTIONS else UNKNOWN
+        # One that is in no table keeps its name: two of them that failed with one event are two.
+        function = source or UNKNOWN
         event, body = _read(message)
-        failed = Unprocessed(function=function, message=message, event=event, body=body, reason=still)
+        is_ours = source in _FUNCTIONS
+        failed = Unprocessed(function=function, message=message, event=event, body=body, reason=still, is_ours=is_ours)
         try:
             self._park(failed)
         except Retry as problem:

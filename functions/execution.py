@@ -10,6 +10,7 @@ from typing import Protocol
 from functions.clock import Clock
 from functions.effects import Decision, Effect, Fetch, Json, Reaction, Read, Request
 from functions.errors import Conflict, NotYet, Permanent, Retry
+from functions.forgotten import customers_of, is_forgotten
 from functions.identity import Answer, IdentityProvider, Question, answer
 from functions.mail.outbox import Unwritten, post
 from functions.mail.settings import MailSettings
@@ -90,6 +91,8 @@ class Executor:
             decision = self._drive(decide(), event, found, cost)
             if not decision.effects:
                 return decision, ()
+            if event is not None and self._is_forgotten(decision, event, found, cost):
+                return Decision("ignored", reason="its customer was forgotten"), ()
             mail = post(decision.letters, self.mail, self.clock.now())
             effects: tuple[Effect, ...] = (
                 *decision.effects,
@@ -109,6 +112,13 @@ class Executor:
             cost.mails += len(mail.documents)
             return decision, mail.unwritten
         raise Retry(f"the documents changed under {ROUNDS} attempts to commit: {conflict}")
+
+    def _is_forgotten(self, decision: Decision, event: StripeEvent, found: dict[str, Found], cost: Cost) -> bool:
+        """Whether what was decided is about somebody who asked to be forgotten."""
+        owners = customers_of(decision)
+        unread = [path for path in owners if path not in found]
+        found.update(self._read(cost, unread) if unread else {})
+        return any(is_forgotten(path, found[path].fields, event.created) for path in owners)
 
     def _read(self, cost: Cost, wanted: Sequence[str]) -> Mapping[str, Found]:
         cost.reads += len(wanted)

@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "customer_index": {"paths", "effects"},
     "marketing": {"paths", "stripe_events"},
     "mail": {"clock", "effects", "errors", "letters", "log", "marketing", "paths", "stripe_events"},
-    "execution": {"clock", "effects", "errors", "identity", "mail", "store", "stripe_events"},
+    "forgotten": {"effects", "paths"},
+    "execution": {"clock", "effects", "errors", "forgotten", "identity", "mail", "store", "stripe_events"},
     "ownership": {"customer_index", "effects", "letters", "linking", "mail", "paths"},
     "welcome": {"effects", "letters", "mail"},
     "accounts": {

@@ -149,12 +149,35 @@ def test_a_dead_letter_is_parked_under_the_function_it_failed_in(bench: Bench, a
     assert "hana" not in bench.output.getvalue()
 
 
-@pytest.mark.parametrize("attributes", [{}, source("bigquery_of_somebody"), source(""), source("stripe_webhook")])
-def test_a_dead_letter_from_nowhere_is_parked_all_the_same(bench: Bench, attributes: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ({}, "unknown"),
+        (source(""), "unknown"),
+        (source("bigquery_of_somebody"), "bigquery_of_somebody"),
+        (source("stripe_webhook"), "stripe_webhook"),
+    ],
+)
+def test_a_dead_letter_from_nowhere_is_parked_all_the_same(bench: Bench, attributes: dict[str, str], name: str) -> None:
     bench.function.handle(dead_letter(b"not JSON", event_id="evt_1", **attributes))
     [(document_id, parked)] = bench.parked().items()
-    assert (document_id, parked["function"], bytes_of(parked)) == ("evt_1_unknown", "unknown", b"not JSON")
-    assert "--to" in bench.text("parked_evt_1_unknown")
+    assert (document_id, parked["function"], bytes_of(parked)) == (f"evt_1_{name}", name, b"not JSON")
+    assert "--to" in bench.text(f"parked_evt_1_{name}")
+
+
+def test_two_that_nobody_knows_are_two_failures(bench: Bench) -> None:
+    for name in ("renamed", "removed"):
+        bench.function.handle(dead_letter(b"not JSON", event_id="evt_1", **source(name)))
+    assert sorted(bench.parked()) == ["evt_1_removed", "evt_1_renamed"]
+
+
+def test_what_was_mended_and_fails_again_is_parked_again(bench: Bench) -> None:
+    message = dead_letter(b"not JSON", event_id="evt_1", **source("record_orders"))
+    bench.function.handle(message)
+    [reference] = list(bench.client.collection("parked_events").list_documents())
+    reference.update({"replayed_at": NOW, "outcome": "applied", "replay": "r"})
+    bench.function.handle(message)
+    assert "outcome" not in bench.parked()["evt_1_record_orders"]
 
 
 def test_a_dead_letter_without_anything_is_parked_under_its_message(bench: Bench) -> None:

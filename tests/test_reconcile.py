@@ -650,6 +650,15 @@ class Locked:
             self._topic.publish(data, attributes, deadline_seconds)
 
 
+def said(world: World) -> Json:
+    """Every document. Having had a plan and having none any more is having none."""
+    found: Json = without_traces(world.documents)
+    return {
+        path: {name: each for name, each in fields.items() if each or not name.startswith("plans")}
+        for path, fields in found.items()
+    }
+
+
 @settings(max_examples=100)
 @given(data=st.data(), account=accounts() | billing_accounts())
 def test_whatever_never_arrived_reconciling_ends_where_the_undisturbed_story_does(
@@ -672,4 +681,4 @@ def test_whatever_never_arrived_reconciling_ends_where_the_undisturbed_story_doe
             break
         except Retry:
             continue
-    assert without_traces(world.documents) == without_traces(undisturbed.documents)
+    assert said(world) == said(undisturbed)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from functions import paths
 from functions.effects import Create, Decision, Delete, Effect, Fetch, Json, Put, Read, Request
 from functions.errors import Permanent
+from functions.forgotten import customers_of, is_forgotten
 from functions.operations.lists import LISTS, Listed
 from functions.settings.subscriber import SubscriberSettings
 from functions.stripe_events import CheckoutSession, StripeEvent, seen
@@ -142,7 +143,11 @@ def compare(listed: Listed, found: Json, at: int, lookup: Lookup, settings: Subs
     is_stored = lookup.documents([own])[own] is not None
     differences: dict[str, Difference] = {}
     for name, event in events_of(listed, found, at, is_stored=is_stored):
-        for effect in _decide(name, event, lookup, settings).effects:
+        decision = _decide(name, event, lookup, settings)
+        owners = lookup.documents(customers_of(decision))
+        if any(is_forgotten(path, fields, event.created) for path, fields in owners.items()):
+            continue
+        for effect in decision.effects:
             stored = lookup.documents([effect.path])[effect.path]
             changed = _changed(effect, stored)
             if stored is None and not isinstance(effect, Delete):

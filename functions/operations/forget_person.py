@@ -89,7 +89,10 @@ class Person:
     @property
     def ids(self) -> frozenset[str]:
         """Every id at Stripe that is theirs."""
-        return frozenset({*self.names, *(path.rpartition("/")[2] for path in self.beneath), *self.payments})
+        kept = {"orders", "subscriptions", "invoices", "payment_methods"}
+        parts = [path.split("/") for path in self.beneath]
+        things = {each[3] for each in parts if len(each) == 4 and each[2] in kept}
+        return frozenset({*self.names, *things, *self.payments})
 
 
 def find(asked: Asked, store: Store, traces: Traces) -> Person:

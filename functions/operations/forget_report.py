@@ -73,7 +73,7 @@ def remains(done: Forgotten, *, livemode: bool, provider: Provider, project: str
 
 
 def again(done: Forgotten) -> list[str]:
-    """What to run when the last events of this person have come: some are written without asking who was forgotten."""
+    """What to run when the last events of this person have come: one may have been on its way at that very moment."""
     return [f"python -m functions.operations.forget --customer {each} --yes" for each in done.person.customers]
 
 

@@ -8,6 +8,7 @@ deleted, and nothing brings such a one back.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from functions import paths
@@ -61,11 +62,16 @@ class Forgetting:
         # Of whom only something beneath is known would not be found again without it.
         self._tombs([each for each, fields in person.customers.items() if fields is None], now, done)
         self._delete(self._about(person, done), done)
+        self._delete_misses(person, done)
         self._forget_failures(person, done)
         self._keep_refusals(person, done)
         claims = {paths.claims(each) for each in person.customers}
-        self._delete([path for path in person.beneath if path not in claims], done)
-        self._tombs([each for each, fields in person.customers.items() if fields is not None], now, done)
+        # Guests first, and each whole: what a Customer has bought is what leads to its guests.
+        for customer, fields in person.customers.items():
+            own = f"{paths.customer(customer)}/"
+            self._delete([path for path in person.beneath if path.startswith(own) and path not in claims], done)
+            if fields is not None:
+                self._tomb(customer, now, done)
         users = [paths.user(each) for each in person.users]
         left = self.store.read(users) if users else {}
         fields = {each: left[paths.user(each)].fields or {} for each in person.users}
@@ -73,7 +79,7 @@ class Forgetting:
         return done
 
     def _about(self, person: Person, done: Forgotten) -> list[str]:
-        """What lies elsewhere: mails, payments, parked events, what was handed on, and that nobody was found."""
+        """What lies elsewhere: mails, payments, parked events, what was handed on."""
         names = sorted(person.names)
         found = set(self._payments(person)) | self.traces.deliveries(names).keys()
         told: set[str] = set()
@@ -89,10 +95,19 @@ class Forgetting:
                 found.add(path)
                 told |= {f"mail_failed_{path.rpartition('/')[2]}"}
         found |= self._there([paths.mail(self.mail, each) for each in sorted(told)]).keys()
+        return sorted(found)
+
+    def _delete_misses(self, person: Person, done: Forgotten) -> None:
+        """That nobody was found under their address or id; unless somebody has been, a moment ago."""
         keys = [key for email in person.emails for key in paths.index_of_email(email)]
         keys += [key for user in person.users for key in paths.index_of_user(user)]
-        keys += [paths.index_of_customer(each) for each in names]
-        return sorted(found | {key for key, entry in self._there(keys).items() if not entry.get("entries")})
+        keys += [paths.index_of_customer(each) for each in person.names]
+        for key in sorted(set(keys)):
+            found = self.store.read([key])
+            fields = found[key].fields
+            if fields is not None and not fields.get("entries"):
+                with suppress(Conflict):
+                    self._commit([Delete(key)], found, done)
 
     def _payments(self, person: Person) -> list[str]:
         orders = tuple(f"{paths.customer(each)}/" for each in person.names)

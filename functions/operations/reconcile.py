@@ -60,6 +60,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 1 if course.counts.unreadable else 0
 
 
+#: The same command within that time goes on where it was broken off.
+_FRESH_SECONDS = 3600
+
+
 def reconcile(
     reconciler: Reconciler, *, since: str, everything: bool, restart: bool = False, told: Told = lambda _: None
 ) -> Course:
@@ -73,6 +77,8 @@ def reconcile(
         asked=f"{'all' if everything else 'undelivered'} since {since}",
         window=lambda _: window,
         restart=restart,
+        # `--since 3d` of yesterday is not that of today.
+        fresh_seconds=_FRESH_SECONDS,
     )
     reconciler.go_through(course, undelivered=not everything, seconds=math.inf, told=told)
     return course

@@ -30,6 +30,8 @@ class Unprocessed:
     body: bytes
     reason: str
     detail: str | None = None
+    #: Whether the function is one that the event can be replayed to.
+    is_ours: bool = True
 
     @property
     def event_id(self) -> str:
@@ -60,7 +62,14 @@ class Unprocessed:
 
     def letter(self, now: float) -> Letter:
         """What support is told. However old the event is: that it is parked is news."""
-        facts = Parked(event=self.event_id, function=self.function, type=self._type, reason=self.reason, path=self.path)
+        facts = Parked(
+            event=self.event_id,
+            function=self.function,
+            type=self._type,
+            reason=self.reason,
+            path=self.path,
+            is_ours=self.is_ours,
+        )
         account = self.event.account if self.event else self._attributes.get("account")
         origin = Origin(customer=None, livemode=self._livemode, account=account, event=self.event_id)
         return Letter(facts=facts, reader=Reader(), origin=origin, since=int(now))

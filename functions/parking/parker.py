@@ -45,18 +45,22 @@ class Parker:
         was_told = False
         for round_number in range(_ROUNDS):
             found = self.store.read([failed.path, NOTICE])
-            if found[failed.path].fields is not None:
+            stored = found[failed.path].fields
+            if stored is not None and (stored.get("outcome") or "parked") == "parked":
                 return
             now, notice = self.clock.now(), found[NOTICE].fields
             letters = (failed.letter(now),) if may_tell(notice, now) and not was_told else ()
             mails = post(letters, self.settings, now).documents
+            # One that was mended, and fails again since, is a new failure.
+            keep = Create if stored is None else Put
             effects: tuple[Effect, ...] = (
-                Create(failed.path, failed.document(now, told=was_told or bool(mails))),
+                keep(failed.path, failed.document(now, told=was_told or bool(mails))),
                 *mails,
                 *([_noticed(notice, now)] if mails else []),
             )
             try:
-                self.store.commit(effects, {NOTICE: found[NOTICE]} if mails else {})
+                own = {} if stored is None else {failed.path: found[failed.path]}
+                self.store.commit(effects, own | ({NOTICE: found[NOTICE]} if mails else {}))
             except Conflict:
                 # Somebody else was quicker; or its mail alone is there, of an event whose document somebody removed.
                 was_told = was_told or any(self._exists(mail.path) for mail in mails)
@@ -84,7 +88,8 @@ class Parker:
             fields = found[replay.path].fields
             if fields is None or (fields.get("function") != function and fields.get("function") in others):
                 return False
-            if replay.run and fields.get("replay") == replay.run:
+            is_ended = replay.run and fields.get("replay") == replay.run
+            if is_ended and (problem is None or fields.get("outcome") == "parked"):
                 # Delivered once more: only the first time says what it changed.
                 return True
             try:

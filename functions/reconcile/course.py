@@ -7,6 +7,7 @@ Whoever begins or goes on writes their mark into it, and a run that finds anothe
 one goes on.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,14 +93,19 @@ class Course:
         asked: str,
         window: Callable[[int | None], Window],
         restart: bool = False,
+        fresh_seconds: float = math.inf,
     ) -> "Course":
-        """Go on with what was broken off, or begin with the window after the last complete one. Raises Retry."""
+        """Go on with what was broken off, or begin with the window after the last complete one. Raises Retry.
+
+        What was broken off longer ago than `fresh_seconds` was about another time, and is begun anew.
+        """
         found = store.read([path, memory.PATH])
         stored = found[path].fields or {}
         # What another version wrote is no reason to fail every hour.
         is_broken_off = stored.get("rest_until") is not None and stored.get("asked") == asked
         completed_until = stored.get("completed_until")
-        if is_broken_off and not restart:
+        is_fresh = clock.now() - (stored.get("updated_at") or 0) <= fresh_seconds
+        if is_broken_off and is_fresh and not restart:
             course = cls(
                 store=store,
                 clock=clock,

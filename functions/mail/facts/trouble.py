@@ -17,6 +17,8 @@ class Parked(Facts):
     reason: str
     #: Where it is kept.
     path: str
+    #: Whether such a function is known, so that the event can be replayed to it.
+    is_ours: bool = True
 
     def fact(self) -> str:
         return f"{self.event}_{self.function}"

@@ -30,7 +30,7 @@ test: $(STAMP)  ## every check and every test
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@STRIPE_PAYLOADS=$${STRIPE_PAYLOADS-$$([ -d ../shared/payloads ] && realpath ../shared/payloads)} $(PY) -m pytest -n auto --maxprocesses=4 --dist loadfile
+	@STRIPE_PAYLOADS=$${STRIPE_PAYLOADS-$$([ -d ../shared/payloads ] && realpath ../shared/payloads)} $(PY) -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)  ## the system beside its floor, as ratios
 	@$(PY) -m local.bench

@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from functions import paths
 from functions.letters import Origin
 
 _BASE = "https://dashboard.stripe.com"
@@ -16,7 +17,7 @@ class Links:
 
     def customer(self, customer: str | None) -> str | None:
         """A Customer; guests have no page at Stripe."""
-        return None if customer is None or customer.startswith("guest_") else self._page("customers", customer)
+        return None if customer is None or paths.is_guest(customer) else self._page("customers", customer)
 
     def payment(self, payment_intent: str | None) -> str | None:
         """A payment."""

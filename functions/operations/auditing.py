@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
+from functions import paths
 from functions.clock import Clock
 from functions.effects import Fetch, Json, Kind
 from functions.errors import Permanent, Retry
@@ -144,7 +145,7 @@ class Audit:
         if document.get("livemode", self.livemode) is not self.livemode:
             return False
         if listed.name == "customers":
-            return not object_id.startswith("guest_") and not document.get("deleted")
+            return not paths.is_guest(object_id) and not document.get("deleted")
         return listed.name != "sessions" or document.get("status") in _PAID
 
     def _look_again(self, suspects: Sequence[_Suspect], report: Report) -> list[Difference]:

@@ -45,6 +45,6 @@ def _why(customer: str, fields: Mapping[str, Any]) -> str:
         return "deleted at Stripe"
     if fields.get("has_claims"):
         return "an operator has barred its users"
-    if customer.startswith("guest_"):
+    if paths.is_guest(customer):
         return "a guest, and nobody named"
     return "nobody named" if fields["email"] else "nobody named, and no address"

@@ -68,7 +68,7 @@ def _subject(event: StripeEvent, settings: SubscriberSettings) -> Generator[Requ
         if session.customer is not None:
             return _Subject(customer=session.customer, user_id=named)
         guest = paths.guest_customer(session.email, named, session.id)
-        return _Subject(customer=guest, user_id=named, person=_guest(session))
+        return _Subject(customer=guest, user_id=named, person=_person(session))
     if event.is_thin or event.type == "customer.deleted":
         return _Subject(customer=event.subject())
     customer = yield from facts(event, "customer", Customer.of)
@@ -77,14 +77,10 @@ def _subject(event: StripeEvent, settings: SubscriberSettings) -> Generator[Requ
     )
 
 
-def _guest(session: CheckoutSession) -> Json:
+def _person(found: Customer | CheckoutSession) -> Json:
+    """As `customers/{c}` has them."""
     names = ("email", "name", "phone", "locale", "created")
-    return {name: getattr(session, name) for name in names}
-
-
-def _person(customer: Customer) -> Json:
-    names = ("email", "name", "phone", "locale", "created")
-    return {name: getattr(customer, name) for name in names}
+    return {name: getattr(found, name) for name in names}
 
 
 def _provide(event: StripeEvent, subject: _Subject, settings: SubscriberSettings) -> Reaction:
